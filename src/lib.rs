@@ -1,1 +1,8 @@
+//! The coordinators of Milvus 2.3 as strongly consistent pairs. ARCHITECTURE.md
+//! says how the parts fit.
 
+pub mod clock;
+pub mod election;
+pub mod etcd;
+pub mod ids;
+pub mod net;

@@ -1,0 +1,56 @@
+//! A prefix of etcd followed in memory: a snapshot at one revision, then every change.
+
+use crate::{
+    etcd::{call::Header, txn::KeyValue},
+    ids::Revision,
+};
+
+/// The keys from `start` (inclusive) to `end` (exclusive).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// First key.
+    pub start: String,
+    /// First key behind it.
+    pub end: String,
+}
+
+impl KeyRange {
+    /// Everything that begins with `prefix`. Give the slash: `by-dev` begins `by-dev2`.
+    pub fn prefix(prefix: &str) -> Self {
+        let mut end = prefix.as_bytes().to_vec();
+        while let Some(last) = end.pop() {
+            if last < 0x7f {
+                end.push(last + 1);
+                break;
+            }
+        }
+        Self { start: prefix.to_owned(), end: String::from_utf8(end).expect("ASCII plus one is ASCII") }
+    }
+
+    /// One key.
+    pub fn key(key: &str) -> Self {
+        Self { start: key.to_owned(), end: format!("{key}\0") }
+    }
+
+    /// Whether `key` lies in it.
+    pub fn contains(&self, key: &str) -> bool {
+        *self.start <= *key && *key < *self.end
+    }
+}
+
+/// What happens in a mirror, in etcd's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorEvent {
+    /// A snapshot begins; what is loaded up to `Loaded` replaces everything known.
+    Reset,
+    /// An entry of the snapshot.
+    Entry(KeyValue),
+    /// The snapshot is complete as of the header's revision.
+    Loaded(Header),
+    /// A key was put.
+    Put(KeyValue),
+    /// A key is gone since this revision.
+    Deleted(String, Revision),
+    /// Everything up to this revision has been delivered.
+    UpTo(Revision),
+}
