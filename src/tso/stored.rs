@@ -183,7 +183,7 @@ mod tests {
 
     fn loaded(stored: &mut Stored, entry: Option<KeyValue>, at: i64) {
         stored.event(&MirrorEvent::Reset);
-        for kv in entry {
+        if let Some(kv) = entry {
             stored.event(&MirrorEvent::Entry(kv));
         }
         stored.event(&MirrorEvent::Loaded(Header { revision: Revision(at), ..Header::default() }));
