@@ -6,4 +6,6 @@ pub mod election;
 pub mod etcd;
 pub mod ids;
 pub mod net;
+pub mod rootcoord;
+pub mod rpc;
 pub mod tso;
