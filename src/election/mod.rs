@@ -2,4 +2,7 @@
 
 pub mod core;
 pub mod gate;
+pub mod rules;
+pub mod session;
 pub mod standing;
+pub mod verdict;
