@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod gate;
+pub mod life;
 pub mod rules;
 pub mod session;
 pub mod standing;
