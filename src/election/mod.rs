@@ -1,8 +1,12 @@
 //! The pair: who is ACTIVE, and what that allows.
 
 pub mod core;
+pub mod death_watch;
 pub mod gate;
+pub mod hub;
 pub mod life;
+
+pub mod peer_service;
 pub mod rules;
 pub mod session;
 pub mod standing;
