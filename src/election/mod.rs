@@ -1,11 +1,13 @@
 //! The pair: who is ACTIVE, and what that allows.
 
+pub mod campaign;
 pub mod core;
 pub mod death_watch;
 pub mod gate;
 pub mod hub;
 pub mod life;
 
+pub mod observer;
 pub mod peer_service;
 pub mod rules;
 pub mod session;
