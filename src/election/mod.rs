@@ -12,4 +12,6 @@ pub mod peer_service;
 pub mod rules;
 pub mod session;
 pub mod standing;
+pub mod streams;
+pub mod transport;
 pub mod verdict;
