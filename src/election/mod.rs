@@ -7,6 +7,7 @@ pub mod gate;
 pub mod hub;
 pub mod life;
 
+pub mod notes;
 pub mod observer;
 pub mod peer_service;
 pub mod rules;
