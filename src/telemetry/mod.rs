@@ -4,3 +4,5 @@
 //! writes its log line and counts its metric, so that the two agree.
 
 pub mod log;
+pub mod metrics;
+pub mod words;
