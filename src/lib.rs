@@ -6,3 +6,4 @@ pub mod election;
 pub mod etcd;
 pub mod ids;
 pub mod net;
+pub mod telemetry;
