@@ -7,3 +7,4 @@ pub mod etcd;
 pub mod ids;
 pub mod net;
 pub mod telemetry;
+pub mod rpc;
