@@ -7,4 +7,6 @@ pub mod etcd;
 pub mod ids;
 pub mod net;
 pub mod telemetry;
+pub mod rootcoord;
 pub mod rpc;
+pub mod tso;
