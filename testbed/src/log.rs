@@ -45,7 +45,11 @@ impl Log {
     ///
     /// # Panics
     /// When the file can't be made.
-    pub(crate) fn read(name: &str, path: &Path, source: impl Read + Send + 'static) -> (Self, thread::JoinHandle<()>) {
+    pub(crate) fn read(
+        name: &str,
+        path: &Path,
+        source: impl Read + Send + 'static,
+    ) -> (Self, thread::JoinHandle<()>) {
         let mut file = File::create(path).unwrap_or_else(|e| panic!("can't write {}: {e}", path.display()));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, state) = watch::channel(State::default());
@@ -97,7 +101,8 @@ impl Log {
         let arrives = async {
             loop {
                 let State { count, ended } = *state.borrow_and_update();
-                let found = lock(&self.lines)[seen..count].iter().find(|line| line.text.contains(needle)).cloned();
+                let found =
+                    lock(&self.lines)[seen..count].iter().find(|line| line.text.contains(needle)).cloned();
                 seen = count;
                 match found {
                     Some(line) => return Some(line),
@@ -112,7 +117,9 @@ impl Log {
         match tokio::time::timeout(limit, arrives).await {
             Ok(Some(line)) => line,
             Ok(None) => panic!("{} ended without a line with {needle:?}\n{}", self.name, self.tail(40)),
-            Err(_) => panic!("{} wrote no line with {needle:?} within {limit:?}\n{}", self.name, self.tail(40)),
+            Err(_) => {
+                panic!("{} wrote no line with {needle:?} within {limit:?}\n{}", self.name, self.tail(40))
+            }
         }
     }
 
@@ -120,7 +127,13 @@ impl Log {
     pub fn tail(&self, count: usize) -> String {
         let lines = lock(&self.lines);
         let skipped = lines.len().saturating_sub(count);
-        let mut text = format!("--- {}, last {} of {} lines ({})", self.name, lines.len() - skipped, lines.len(), self.path.display());
+        let mut text = format!(
+            "--- {}, last {} of {} lines ({})",
+            self.name,
+            lines.len() - skipped,
+            lines.len(),
+            self.path.display()
+        );
         for line in &lines[skipped..] {
             text.push_str("\n    ");
             text.push_str(&line.text);

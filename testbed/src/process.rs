@@ -151,7 +151,12 @@ impl Process {
             waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
         });
         let status = stopped.await.expect("the wait for a stop runs");
-        assert!(self.ended().is_none(), "{} ended instead of freezing: {status:?}\n{}", self.name, self.log.tail(40));
+        assert!(
+            self.ended().is_none(),
+            "{} ended instead of freezing: {status:?}\n{}",
+            self.name,
+            self.log.tail(40)
+        );
         before
     }
 
@@ -214,7 +219,13 @@ fn die_with_parent(command: &mut Command) {
 
 fn usage(pid: i32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()?;
+    let kib: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
