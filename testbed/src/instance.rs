@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
@@ -34,6 +35,7 @@ pub struct Plan {
     port: u16,
     metrics_port: Option<u16>,
     host: Option<Host>,
+    alias: Option<String>,
 }
 
 impl Plan {
@@ -50,6 +52,7 @@ impl Plan {
             port: free_port(),
             metrics_port: Some(free_port()),
             host: None,
+            alias: None,
         };
         // Nothing of the test's own environment: every variable is a setting to Milvus.
         plan.environment("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -84,6 +87,13 @@ impl Plan {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// `-alias`: part of the name of its pid file.
+    #[must_use]
+    pub fn alias(mut self, alias: &str) -> Self {
+        self.alias = Some(alias.to_owned());
         self
     }
 
@@ -128,6 +138,7 @@ impl Plan {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
+            .args(self.alias.iter().flat_map(|alias| ["-alias", alias]))
             .current_dir(folder.path())
             .env_clear()
             .env("HOME", folder.path())
@@ -236,5 +247,17 @@ impl Instance {
     /// SIGTERM. Returns the moment before.
     pub fn terminate(&self) -> Instant {
         self.process.signal(Signal::SIGTERM)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // What a real Milvus leaves behind when it is killed, outside its folder.
+        let _ = fs::remove_file(format!("/tmp/milvus/server_id_{}", self.process.pid()));
+        if let Some(alias) = &self.plan.alias {
+            for folder in ["/run/milvus", "/tmp/milvus"] {
+                let _ = fs::remove_file(format!("{folder}/rootcoord-{alias}.pid"));
+            }
+        }
     }
 }
