@@ -103,8 +103,7 @@ async fn patiently<T>(call: impl AsyncFn() -> Result<T, CallError>) -> Result<T,
 
 fn free_ports(count: usize) -> Outcome<()> {
     // All are held until the last is known, so no port is named twice.
-    let listeners =
-        (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
+    let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
     for listener in &listeners {
         println!("{}", listener.local_addr()?.port());
     }
