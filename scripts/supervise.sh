@@ -25,6 +25,8 @@ end_session() {
     local pid
     [ -n "$session" ] || return 0
     for pid in $(members "$session"); do kill -9 "$pid" 2>/dev/null; done
+    # Collected here, or bash would announce its death.
+    wait "$session" 2>/dev/null
     session=
 }
 
