@@ -6,6 +6,7 @@
 #   setup_build               # C compiler, protoc, Rust
 #   setup_etcd                # etcd and etcdctl on PATH
 #   setup_faults              # ip, iptables, libfaketime
+#   setup_oracle              # the real Milvus 2.3.5 to compare with
 #   setup_python              # a virtual environment in $SETUP_VENV
 #
 # Debian 12, Ubuntu 22.04 and 24.04, as root or with sudo. Each function installs only
@@ -285,7 +286,19 @@ setup_faults() {
     command -v ip >/dev/null || packages+=(iproute2)
     command -v iptables >/dev/null || packages+=(iptables)
     command -v faketime >/dev/null || packages+=(faketime)
+    command -v python3 >/dev/null || packages+=(python3)
     [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}"
+}
+
+# The real Milvus 2.3.5 and the Kafka without which it does not get ready.
+setup_oracle() {
+    local packages=()
+    python3 -m pip --version >/dev/null 2>&1 || packages+=(python3 python3-pip)
+    command -v java >/dev/null || packages+=(default-jre-headless)
+    command -v mvn >/dev/null || packages+=(maven)
+    [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}" || return 1
+    setup_say "the real Milvus (network: the Python package index) and Kafka (network: Maven's repository), unless they are there"
+    "$SETUP_ROOT/testbed/oracle/fetch.sh" all >&2 </dev/null
 }
 
 # A virtual environment with pip, apart from the system's Python.

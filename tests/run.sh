@@ -129,11 +129,11 @@ check() {
 run_tests() {
     local code=0 ok bad ignored absent
     : >"$scratch/skips"
-    MILVUS_COORD_SKIPS=$scratch/skips supervise $limit "$@" || code=$?
+    MILVUS_COORD_SKIPPED=$scratch/skips supervise $limit "$@" || code=$?
     read -r ok bad ignored <<<"$(count_results "$scratch/log")"
     # What can't run here has returned without a failure, and said why.
     absent=$(wc -l <"$scratch/skips")
-    sed 's/^/    SKIPPED: /' "$scratch/skips"
+    sed 's/^/    /' "$scratch/skips"
     if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1
         layer_remark="ended with code $code before its report"
@@ -224,6 +224,7 @@ if wants etcd processes; then
 fi
 if wants processes; then
     setup_faults || setup_say "without some tools for faults: tests that need them are skipped"
+    setup_oracle || setup_say "without the real Milvus: tests that need it are skipped"
 fi
 
 # Everything is compiled once, before the first test is timed.
