@@ -2,6 +2,7 @@
 //! says how the parts fit.
 
 pub mod clock;
+pub mod config;
 pub mod election;
 pub mod etcd;
 pub mod ids;
