@@ -7,8 +7,12 @@
 //! How far it equals a real etcd is shown by the conformance test, which sends the
 //! same random requests to both.
 
+pub mod cluster;
+pub mod fate;
 pub mod lease;
+pub mod record;
 pub mod refusal;
+pub mod server;
 pub mod store;
 pub mod txn;
 pub mod watcher;

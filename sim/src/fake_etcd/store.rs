@@ -175,7 +175,8 @@ impl Store {
         if request.count_only {
             return Ok(response);
         }
-        let within = |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
+        let within =
+            |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
         let mut kvs: Vec<&PbKeyValue> = found
             .into_iter()
             .filter(|kv| {

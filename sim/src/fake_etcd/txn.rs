@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use etcd_client::proto::{
-    PbCompare, PbKeyValue, PbPutRequest, PbTargetUnion, PbTxnOpRequest, PbTxnOpResponse, PbTxnRequest,
-    PbTxnRequestOp, PbTxnResponse, PbResponseOp,
+    PbCompare, PbKeyValue, PbPutRequest, PbResponseOp, PbTargetUnion, PbTxnOpRequest, PbTxnOpResponse,
+    PbTxnRequest, PbTxnRequestOp, PbTxnResponse,
 };
 use prost::Message;
 

@@ -140,8 +140,7 @@ impl Watcher {
         let (r#type, filtered, kv) = match &change.now {
             Some(kv) => (PUT, NO_PUT, kv.clone()),
             None => {
-                let kv =
-                    PbKeyValue { key: change.key.clone(), mod_revision: revision, ..Default::default() };
+                let kv = PbKeyValue { key: change.key.clone(), mod_revision: revision, ..Default::default() };
                 (DELETE, NO_DELETE, kv)
             }
         };
@@ -182,7 +181,11 @@ fn fragments(mut whole: PbWatchResponse) -> Vec<PbWatchResponse> {
         parts[last].events.push(event);
         if parts[last].events.len() > 1 && parts[last].encoded_len() >= MAX_REQUEST_BYTES {
             let event = parts[last].events.pop();
-            parts.push(PbWatchResponse { fragment: true, events: event.into_iter().collect(), ..whole.clone() });
+            parts.push(PbWatchResponse {
+                fragment: true,
+                events: event.into_iter().collect(),
+                ..whole.clone()
+            });
         }
     }
     if let Some(last) = parts.last_mut() {
