@@ -7,7 +7,7 @@ pub mod election;
 pub mod etcd;
 pub mod ids;
 pub mod net;
-pub mod telemetry;
 pub mod rootcoord;
 pub mod rpc;
+pub mod telemetry;
 pub mod tso;

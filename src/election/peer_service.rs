@@ -1,15 +1,14 @@
 //! The gRPC service by which instances of one role speak with each other.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use futures::Stream;
 use milvus_proto::peer::{
     StatusRequest, StatusResponse, SwitchoverRequest, SwitchoverResponse, TakeOverRequest, TakeOverResponse,
     WatchEvent, WatchRequest, peer_server::Peer, watch_request::Kind,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use crate::{
     election::{hub::PeerHub, verdict::Victim},
@@ -93,12 +92,10 @@ impl Drop for Open {
 
 #[tonic::async_trait]
 impl Peer for PeerService {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchEvent, Status>> + Send>>;
-
     async fn watch(
         &self,
         request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
+    ) -> Result<Response<BoxStream<WatchEvent>>, Status> {
         let mut requests = request.into_inner();
         let Some(Kind::Hello(hello)) = requests.message().await?.and_then(|first| first.kind) else {
             return Err(Status::invalid_argument("the first message must be a Hello"));
