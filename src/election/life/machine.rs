@@ -5,11 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Action, Campaign, CampaignEnd, Event, Exit, Holder, LeaveCause, LifeSettings, Loss};
+use super::{Action, Campaign, Event, Exit, Holder, LeaveCause, LifeSettings, Loss};
 use crate::{
     clock::BootInstant,
     election::{
-        rules::Rule,
         session::Kind,
         standing::{Peer, Standing},
         verdict::{Certainty, Victim},
@@ -18,39 +17,30 @@ use crate::{
 };
 
 /// An instance whose mirror is not in step lets the others go first, for so long.
-const NOT_IN_STEP_DELAY: Duration = Duration::from_millis(50);
+pub(super) const NOT_IN_STEP_DELAY: Duration = Duration::from_millis(50);
 /// The own put should come back through the watch within this, or it is read.
 const CATCH_UP_PATIENCE: Duration = Duration::from_millis(100);
 /// Won but not serving after so long: the key is given away.
 const ACTIVATION_DEADLINE: Duration = Duration::from_secs(5);
 /// No candidacy for so long after an activation that failed.
 const COOL_OFF: Duration = Duration::from_secs(10);
-/// Between two attempts that etcd did not take.
-const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Between two attempts to revoke a foreign holder's lease.
 const FOREIGN_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How long calls go to the successor after leaving on purpose.
-const FORWARD_FOR: Duration = Duration::from_secs(2);
 /// Between two STANDBY lines, as in Milvus; also one round of waiting for an exclusive key.
-const STANDBY_NOTE_EVERY: Duration = Duration::from_secs(10);
-/// First bar on hints against a victim that proved alive; doubles.
-const HINT_BAR: Duration = Duration::from_secs(60);
-/// How long a hand-over to this instance may wait for its mirror to know of it.
-const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
-
+pub(super) const STANDBY_NOTE_EVERY: Duration = Duration::from_secs(10);
 /// Ids are never used again, and rise; the newest matter.
 const REMEMBERED_GONE: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Won {
-    epoch: Epoch,
-    since: BootInstant,
-    quiet_at: BootInstant,
-    read_forced: bool,
+pub(super) struct Won {
+    pub(super) epoch: Epoch,
+    pub(super) since: BootInstant,
+    pub(super) quiet_at: BootInstant,
+    pub(super) read_forced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Without a lease. Nothing but `Registered` leads on.
     Registering,
     /// Registered; may campaign.
@@ -80,35 +70,35 @@ enum Phase {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Life {
-    settings: LifeSettings,
-    phase: Phase,
-    lease: Option<(LeaseId, BootInstant)>,
+    pub(super) settings: LifeSettings,
+    pub(super) phase: Phase,
+    pub(super) lease: Option<(LeaseId, BootInstant)>,
     /// Whether the lease may have been put under the ACTIVE key.
-    lease_used: bool,
-    suspended: bool,
-    mirrored: Revision,
-    in_step: bool,
-    holder: Option<Holder>,
+    pub(super) lease_used: bool,
+    pub(super) suspended: bool,
+    pub(super) mirrored: Revision,
+    pub(super) in_step: bool,
+    pub(super) holder: Option<Holder>,
     /// The last holder of another kind, for the wait after it.
-    last_kind: Option<Kind>,
-    absent_since: BootInstant,
-    gone: BTreeSet<ServerId>,
-    verdict: Option<(Victim, Certainty)>,
+    pub(super) last_kind: Option<Kind>,
+    pub(super) absent_since: BootInstant,
+    pub(super) gone: BTreeSet<ServerId>,
+    pub(super) verdict: Option<(Victim, Certainty)>,
     /// No campaign before the mirror has this.
-    not_before: Revision,
-    no_campaign_until: BootInstant,
-    deposing_foreign: Option<Victim>,
+    pub(super) not_before: Revision,
+    pub(super) no_campaign_until: BootInstant,
+    pub(super) deposing_foreign: Option<Victim>,
     /// Which terms may not be deposed by a hint, and until when.
-    pledged: Option<(Epoch, BootInstant)>,
-    hinted: Option<(Victim, String, Epoch)>,
-    barred: BTreeMap<String, (BootInstant, Duration)>,
+    pub(super) pledged: Option<(Epoch, BootInstant)>,
+    pub(super) hinted: Option<(Victim, String, Epoch)>,
+    pub(super) barred: BTreeMap<String, (BootInstant, Duration)>,
     /// A hand-over that was asked of this instance and not answered yet.
-    taking_over: Option<(Victim, BootInstant)>,
-    forwarding: Option<(Peer, Epoch, BootInstant)>,
-    campaigns: u64,
-    note_at: Option<BootInstant>,
-    rounds_waited: u32,
-    stepped_at: BootInstant,
+    pub(super) taking_over: Option<(Victim, BootInstant)>,
+    pub(super) forwarding: Option<(Peer, Epoch, BootInstant)>,
+    pub(super) campaigns: u64,
+    pub(super) note_at: Option<BootInstant>,
+    pub(super) rounds_waited: u32,
+    pub(super) stepped_at: BootInstant,
 }
 
 impl Life {
@@ -243,7 +233,7 @@ impl Life {
         actions
     }
 
-    fn registered(&mut self, now: BootInstant, lease: LeaseId, until: BootInstant) -> Vec<Action> {
+    pub(super) fn registered(&mut self, now: BootInstant, lease: LeaseId, until: BootInstant) -> Vec<Action> {
         self.lease = Some((lease, until));
         self.lease_used = false;
         if self.phase == Phase::Registering {
@@ -253,14 +243,14 @@ impl Life {
         vec![]
     }
 
-    fn lease_until(&mut self, lease: LeaseId, until: BootInstant) -> Vec<Action> {
+    pub(super) fn lease_until(&mut self, lease: LeaseId, until: BootInstant) -> Vec<Action> {
         if let Some(own) = self.lease.as_mut().filter(|(id, _)| *id == lease) {
             own.1 = until;
         }
         vec![]
     }
 
-    fn lease_gone(&mut self, lease: LeaseId) -> Vec<Action> {
+    pub(super) fn lease_gone(&mut self, lease: LeaseId) -> Vec<Action> {
         if self.lease.is_none_or(|(id, _)| id != lease) {
             return vec![];
         }
@@ -273,13 +263,13 @@ impl Life {
         }
     }
 
-    fn register_anew(&mut self) -> Vec<Action> {
+    pub(super) fn register_anew(&mut self) -> Vec<Action> {
         self.phase = Phase::Registering;
         self.note_at = None;
         vec![Action::Register]
     }
 
-    fn own_term(&self) -> Option<Epoch> {
+    pub(super) fn own_term(&self) -> Option<Epoch> {
         match &self.phase {
             Phase::CatchingUp(won) | Phase::Activating(won) => Some(won.epoch),
             Phase::Active(epoch) | Phase::Draining(epoch, ..) => Some(*epoch),
@@ -287,7 +277,7 @@ impl Life {
         }
     }
 
-    fn mirrored(
+    pub(super) fn mirrored(
         &mut self,
         now: BootInstant,
         at: Revision,
@@ -326,153 +316,7 @@ impl Life {
         vec![]
     }
 
-    /// A victim of a hint that registers again was alive: its network lies.
-    fn peer_registered(&mut self, now: BootInstant, peer: &Peer, at: Revision) -> Vec<Action> {
-        let Some((victim, address, epoch)) = &self.hinted else { return vec![] };
-        if at > epoch.revision() && (victim.server_id == peer.server_id || *address == peer.address) {
-            let bar = self.barred.get(&peer.address).map_or(HINT_BAR, |(_, last)| *last * 2);
-            self.barred.insert(peer.address.clone(), (now + bar, bar));
-            self.hinted = None;
-        }
-        vec![]
-    }
-
-    fn hint(&mut self, now: BootInstant, victim: Victim) -> Vec<Action> {
-        let Some(holder) = &self.holder else { return vec![] };
-        let wrong_victim = holder.victim != victim && self.settings.rules.hold(Rule::VictimCompare);
-        let barred = self.barred.get(&holder.address).is_some_and(|(until, _)| now < *until);
-        let pledged = self.pledged.is_some_and(|(epoch, until)| epoch == victim.epoch && now < until);
-        if self.settings.fast_takeover && !wrong_victim && !barred && !pledged && self.verdict.is_none() {
-            self.verdict = Some((holder.victim, Certainty::Hint));
-        }
-        vec![]
-    }
-
-    fn pledge_asked(&mut self, epoch: Epoch, until: BootInstant, nonce: u64) -> Vec<Action> {
-        let deposing = match &self.phase {
-            Phase::Campaigning(campaign) => {
-                campaign.against.as_ref().is_some_and(|holder| holder.victim.epoch == epoch)
-            }
-            Phase::Registering | Phase::Standby => false,
-            _ => true,
-        };
-        if deposing {
-            return vec![];
-        }
-        if self
-            .verdict
-            .is_some_and(|(victim, certainty)| victim.epoch == epoch && certainty == Certainty::Hint)
-        {
-            // It asks, so it lives.
-            self.verdict = None;
-        }
-        self.pledged = Some((epoch, until));
-        vec![Action::Pledge { epoch, nonce }]
-    }
-
-    /// In standby: whether to campaign now, and against what.
-    fn consider(&mut self, now: BootInstant) -> Vec<Action> {
-        if self.phase != Phase::Standby || now < self.no_campaign_until || self.mirrored < self.not_before {
-            return vec![];
-        }
-        if self.mirrored == Revision(0) {
-            return vec![];
-        }
-        let (against, certainty) = match &self.holder {
-            None if self.in_step || now >= self.absent_since + NOT_IN_STEP_DELAY => {
-                (None, Certainty::Silence)
-            }
-            None => return vec![],
-            Some(holder) => {
-                let certainty = match self.verdict {
-                    Some((victim, certainty)) if victim == holder.victim => certainty,
-                    _ if self.gone.contains(&holder.victim.server_id) => Certainty::Certain,
-                    _ => return vec![],
-                };
-                if holder.kind == Kind::Foreign {
-                    let (victim, lease) = (holder.victim, holder.lease);
-                    if self.deposing_foreign == Some(victim) || lease == LeaseId(0) {
-                        return vec![];
-                    }
-                    self.deposing_foreign = Some(victim);
-                    return vec![Action::DeposeForeign(victim, lease)];
-                }
-                (Some(holder.clone()), certainty)
-            }
-        };
-        let Some((lease, until)) = self.lease else { return self.register_anew() };
-        let spent = self.lease_used && self.settings.rules.hold(Rule::FreshLease);
-        if spent || until.since(now) * 2 <= self.settings.lease_ttl {
-            return self.register_anew();
-        }
-        self.campaigns += 1;
-        let after_foreign = self.last_kind == Some(Kind::Foreign);
-        let campaign = Campaign { number: self.campaigns, against, after_foreign, certainty, lease };
-        self.phase = Phase::Campaigning(campaign.clone());
-        self.note_at = None;
-        vec![Action::Campaign(campaign)]
-    }
-
-    fn campaigned(&mut self, now: BootInstant, number: u64, end: CampaignEnd) -> Vec<Action> {
-        let campaign = match &self.phase {
-            Phase::Campaigning(campaign) if campaign.number == number => campaign.clone(),
-            _ => return vec![],
-        };
-        match end {
-            CampaignEnd::Won(epoch) => return self.won(now, campaign, epoch),
-            CampaignEnd::Lost(at) => {
-                self.verdict = None;
-                self.not_before = at;
-                self.back_to_standby(now);
-                return self.fail_take_over("somebody else has the key");
-            }
-            CampaignEnd::Outdated => self.back_to_standby(now),
-            CampaignEnd::LeaseGone => return self.register_anew(),
-            CampaignEnd::Failed => {
-                self.no_campaign_until = now + RETRY_DELAY;
-                self.back_to_standby(now);
-            }
-        }
-        vec![]
-    }
-
-    fn back_to_standby(&mut self, now: BootInstant) {
-        self.phase = Phase::Standby;
-        self.note_at = Some(now + STANDBY_NOTE_EVERY);
-    }
-
-    fn won(&mut self, now: BootInstant, campaign: Campaign, epoch: Epoch) -> Vec<Action> {
-        self.lease_used = true;
-        self.verdict = None;
-        self.deposing_foreign = None;
-        self.forwarding = None;
-        self.suspended = false;
-        let mut quiet = campaign.certainty.quiet_after(self.settings.proof_window);
-        if campaign.after_foreign {
-            quiet = quiet.max(self.settings.foreign_wait);
-        }
-        if !self.settings.rules.hold(Rule::QuietPoint) {
-            quiet = Duration::ZERO;
-        }
-        let mut actions = vec![];
-        if let Some(replaced) = campaign.against {
-            // Taken from the key whose mod revision the transaction compared.
-            if replaced.lease != LeaseId(0) && replaced.lease != campaign.lease {
-                actions.push(Action::RevokeVictim(replaced.victim, replaced.lease));
-            }
-            if campaign.certainty == Certainty::Hint {
-                self.hinted = Some((replaced.victim, replaced.address, epoch));
-            }
-        }
-        self.phase = Phase::CatchingUp(Won { epoch, since: now, quiet_at: now + quiet, read_forced: false });
-        // The own put may have come through the watch before the answer did.
-        if self.mirrored >= epoch.revision() {
-            actions.extend(self.mirrored(now, self.mirrored, self.holder.clone(), self.in_step));
-        }
-        actions
-    }
-
-    fn activated(&mut self, now: BootInstant, result: &Result<(), String>) -> Vec<Action> {
+    pub(super) fn activated(&mut self, now: BootInstant, result: &Result<(), String>) -> Vec<Action> {
         let Phase::Activating(won) = &self.phase else { return vec![] };
         let epoch = won.epoch;
         match result {
@@ -491,7 +335,7 @@ impl Life {
         }
     }
 
-    fn lost(&mut self, epoch: Epoch, loss: Loss) -> Vec<Action> {
+    pub(super) fn lost(&mut self, epoch: Epoch, loss: Loss) -> Vec<Action> {
         if self.own_term() != Some(epoch) {
             return vec![];
         }
@@ -501,118 +345,7 @@ impl Life {
         actions
     }
 
-    fn leave(&mut self, cause: LeaveCause, successors: Vec<Peer>) -> Vec<Action> {
-        match (&self.phase, cause) {
-            (Phase::Active(epoch), LeaveCause::Signal) => self.drain(*epoch, cause, successors),
-            (Phase::Active(epoch), LeaveCause::Switchover) if !successors.is_empty() => {
-                self.drain(*epoch, cause, successors)
-            }
-            (_, LeaveCause::Switchover) | (Phase::Leaving(_) | Phase::Ended | Phase::Departing, _) => vec![],
-            (Phase::CatchingUp(won) | Phase::Activating(won), LeaveCause::Signal) => {
-                let epoch = won.epoch;
-                self.lost(epoch, Loss::Left(cause))
-            }
-            (Phase::Draining(epoch, _, peers), LeaveCause::Signal) => {
-                self.phase = Phase::Draining(*epoch, cause, peers.clone());
-                vec![]
-            }
-            (Phase::Passing(epoch, _, to), LeaveCause::Signal) => {
-                self.phase = Phase::Passing(*epoch, cause, to.clone());
-                vec![]
-            }
-            (Phase::Closing(_), LeaveCause::Signal) => {
-                self.phase = Phase::Closing(Loss::Left(cause));
-                vec![]
-            }
-            (Phase::Registering | Phase::Standby | Phase::Campaigning(_), LeaveCause::Signal) => {
-                let mut actions = self.fail_take_over("leaving, too");
-                actions.extend(self.give_back(Exit::Done));
-                actions
-            }
-        }
-    }
-
-    fn drain(&mut self, epoch: Epoch, cause: LeaveCause, successors: Vec<Peer>) -> Vec<Action> {
-        self.phase = Phase::Draining(epoch, cause, successors);
-        vec![Action::Drain(epoch)]
-    }
-
-    /// Whatever a campaign in flight may bring, the revoked lease takes it along.
-    fn give_back(&mut self, exit: Exit) -> Vec<Action> {
-        self.phase = Phase::Leaving(exit);
-        self.note_at = None;
-        self.forwarding = None;
-        vec![Action::RevokeOwn]
-    }
-
-    fn drained(&mut self, last_revision: Revision) -> Vec<Action> {
-        let Phase::Draining(epoch, cause, successors) = &self.phase else { return vec![] };
-        let (epoch, cause) = (*epoch, *cause);
-        match successors.first().cloned() {
-            Some(to) => {
-                self.phase = Phase::Passing(epoch, cause, to.clone());
-                vec![Action::Pass { to, epoch, last_revision }]
-            }
-            None => {
-                self.phase = Phase::Closing(Loss::Left(cause));
-                vec![Action::EndTerm(epoch, Loss::Left(cause))]
-            }
-        }
-    }
-
-    fn passed(&mut self, now: BootInstant, result: Result<Epoch, String>) -> Vec<Action> {
-        let Phase::Passing(_, cause, to) = &self.phase else { return vec![] };
-        let cause = *cause;
-        if let Ok(epoch) = result {
-            self.forwarding = Some((to.clone(), epoch, now + FORWARD_FOR));
-        }
-        match (cause, result) {
-            (LeaveCause::Signal, Ok(_)) => {
-                self.phase = Phase::Departing;
-                vec![]
-            }
-            (LeaveCause::Signal, Err(_)) => self.give_back(Exit::Done),
-            // After a failure the late transaction of the chosen one must not find the key as it
-            // was: registering revokes the lease, the key goes, and all may campaign.
-            (LeaveCause::Switchover, _) => self.register_anew(),
-        }
-    }
-
-    fn take_over(&mut self, now: BootInstant, victim: Victim, last_revision: Revision) -> Vec<Action> {
-        if !matches!(self.phase, Phase::Standby) || self.taking_over.is_some() {
-            return vec![Action::AnswerTakeOver(Err("not a free standby".to_owned()))];
-        }
-        self.verdict = Some((victim, Certainty::HandedOver));
-        self.not_before = self.not_before.max(last_revision).max(victim.epoch.revision());
-        self.taking_over = Some((victim, now + HAND_OVER_PATIENCE));
-        vec![]
-    }
-
-    fn fail_take_over(&mut self, why: &str) -> Vec<Action> {
-        match self.taking_over.take() {
-            Some(_) => vec![Action::AnswerTakeOver(Err(why.to_owned()))],
-            None => vec![],
-        }
-    }
-
-    fn term_ended(&mut self) -> Vec<Action> {
-        let Phase::Closing(loss) = self.phase else { return vec![] };
-        match loss {
-            Loss::Left(LeaveCause::Signal) => self.give_back(Exit::Done),
-            Loss::Deposed | Loss::LeaseGone | Loss::ForeignWrite if self.settings.exit_on_loss => {
-                self.give_back(Exit::TermLost)
-            }
-            _ => self.register_anew(),
-        }
-    }
-
-    fn revoked(&mut self) -> Vec<Action> {
-        let Phase::Leaving(exit) = self.phase else { return vec![] };
-        self.phase = Phase::Ended;
-        vec![Action::Exit(exit)]
-    }
-
-    fn timers(&mut self, now: BootInstant) -> Vec<Action> {
+    pub(super) fn timers(&mut self, now: BootInstant) -> Vec<Action> {
         let mut actions = vec![];
         if self.forwarding.as_ref().is_some_and(|(_, _, until)| now >= *until) {
             self.forwarding = None;
@@ -647,7 +380,7 @@ impl Life {
         actions
     }
 
-    fn standby_note(&mut self, now: BootInstant) -> Vec<Action> {
+    pub(super) fn standby_note(&mut self, now: BootInstant) -> Vec<Action> {
         if self.phase != Phase::Standby || self.note_at.is_none_or(|at| now < at) {
             return vec![];
         }

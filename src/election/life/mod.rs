@@ -23,6 +23,8 @@
 //! key is never used for another candidacy; a term that ends is over before the next
 //! registration begins (`Closing` waits for its tasks).
 
+mod candidacy;
+mod leaving;
 mod machine;
 #[cfg(test)]
 mod tests;
