@@ -8,6 +8,7 @@
 //! hides it.
 
 mod destination;
+mod duration;
 mod file;
 mod layer;
 mod level;
@@ -38,6 +39,7 @@ use self::{
     spool::Spool,
 };
 pub use self::{
+    duration::GoDuration,
     layer::Chain,
     level::{LogLevel, UnknownLevel},
     line::LogFormat,
@@ -185,7 +187,7 @@ impl LogGuard {
     /// Waits until all that was logged so far is written. `false`: not within that time.
     pub fn flush(&self, within: Duration) -> bool {
         // Each is asked, also after one was late.
-        self.destinations.iter().fold(true, |all, destination| destination.flush(within) && all)
+        self.destinations.iter().filter(|destination| !destination.flush(within)).count() == 0
     }
 }
 
