@@ -73,7 +73,7 @@ fn takes_over(events: &Events) {
 }
 
 /// Standby of an active one that is killed.
-const RELIEF: [&str; 35] = [
+const LINES: [&str; 35] = [
     r#"[INFO] ["start server"] [name=rootcoord] [address=127.0.0.1:53101] [id=19]"#,
     r#"[INFO] ["update rootcoord state"] [state=StandBy]"#,
     r#"[INFO] ["RootCoord enter standby mode successfully"]"#,
@@ -118,9 +118,9 @@ fn a_standby_that_takes_over_writes_these_lines_in_this_order() {
         becomes_standby(&events);
         takes_over(&events);
     });
-    assert_eq!(lines[..RELIEF.len()], RELIEF);
+    assert_eq!(lines[..LINES.len()], LINES);
     assert_eq!(
-        lines[RELIEF.len()..],
+        lines[LINES.len()..],
         [r#"[DEBUG] ["RootCoord start done ..."]"#, r#"[INFO] ["RootCoord successfully started"]"#]
     );
 }
@@ -300,6 +300,8 @@ fn keys_as_go_prints_them() {
         mod_revision: Revision(167),
         lease: LeaseId(5),
     };
+    let lines = lines_of(LogLevel::Debug, || events(Role::RootCoord).watched_key_put(&kv));
+    assert!(lines[0].starts_with(r#"[DEBUG] ["watch the ACTIVE key"] [ADD="key:\"by-dev/"#), "{lines:?}");
     assert_eq!(
         KeyValueText::Put(&kv).to_string(),
         "key:\"by-dev/meta/session/rootcoord\" create_revision:160 mod_revision:167 \

@@ -4,6 +4,9 @@
 //! pipe that nobody reads and a full disk must not stop a coordinator. What finds no
 //! room is counted; what waits is written when the [`LogGuard`] is dropped.
 //!
+//! An error's field holds all its causes. What the original adds to it, a stack trace
+//! (`errorVerbose`, `stack`), has no counterpart here.
+//!
 //! A span that carries `traceID` shall be made at level ERROR, so that no log level
 //! hides it.
 
