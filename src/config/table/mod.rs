@@ -165,6 +165,17 @@ pub(crate) fn known(key: &str) -> &'static Known {
     by_name(&squeeze(key)).unwrap_or_else(|| panic!("`{key}` is read but does not stand in the table"))
 }
 
+/// Variables that mean something though no key of the file has their name.
+pub const FIXED_VARIABLES: [(&str, &str); 2] = [
+    ("MILVUSCONF", "The folder of the configuration files; --config goes before it."),
+    ("METRICS_PORT", "The port for HTTP: metrics, health, log level. Default: 9091, or the next free one."),
+];
+
+/// Whether that variable is one of them.
+pub(crate) fn is_fixed_variable(name: &str) -> bool {
+    FIXED_VARIABLES.iter().any(|(fixed, _)| *fixed == name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
