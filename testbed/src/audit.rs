@@ -45,10 +45,13 @@ pub async fn audit(client: &mut Client, root: &str) -> Vec<Term> {
     for window in ["timestamp", "idTimestamp"] {
         check_window(&changes, &format!("{root}/kv/gid/{window}"));
     }
-    let metadata = [format!("{root}/meta/root-coord/"), format!("{root}/meta/snapshots/"), format!("{root}/kv/gid/")];
-    for change in changes.iter().filter(|change| metadata.iter().any(|prefix| change.key.starts_with(prefix))) {
+    let metadata =
+        [format!("{root}/meta/root-coord/"), format!("{root}/meta/snapshots/"), format!("{root}/kv/gid/")];
+    for change in changes.iter().filter(|change| metadata.iter().any(|prefix| change.key.starts_with(prefix)))
+    {
         // The campaign itself writes the windows in the transaction that begins the term.
-        let in_term = |term: &&Term| term.from <= change.revision && term.until.is_none_or(|end| change.revision < end);
+        let in_term =
+            |term: &&Term| term.from <= change.revision && term.until.is_none_or(|end| change.revision < end);
         assert!(
             terms.iter().any(|term| in_term(&term)),
             "{} changed at revision {}, when nobody held the ACTIVE key: {terms:?}",
@@ -85,10 +88,16 @@ fn terms(changes: &[Change], active_key: &str) -> Vec<Term> {
 fn check_window(changes: &[Change], key: &str) {
     let mut newest: Option<u64> = None;
     for change in changes.iter().filter(|change| change.key == key) {
-        let value = change.value.as_deref().and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)));
-        let value = value.unwrap_or_else(|| panic!("{key} became {:?} at revision {}", change.value, change.revision));
+        let value =
+            change.value.as_deref().and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)));
+        let value = value
+            .unwrap_or_else(|| panic!("{key} became {:?} at revision {}", change.value, change.revision));
         if let Some(newest) = newest {
-            assert!(value >= newest, "{key} went back from {newest} to {value} at revision {}", change.revision);
+            assert!(
+                value >= newest,
+                "{key} went back from {newest} to {value} at revision {}",
+                change.revision
+            );
         }
         newest = Some(value);
     }
@@ -153,7 +162,9 @@ mod tests {
     async fn terms_are_told_apart() {
         let etcd = Etcd::single().await.unwrap();
         let (one, two) = (session(1), session(2));
-        let terms = history(&etcd, &[(ACTIVE, &one), ("r/kv/gid/timestamp", &[1; 8]), (ACTIVE, &two), (ACTIVE, b"")]).await;
+        let terms =
+            history(&etcd, &[(ACTIVE, &one), ("r/kv/gid/timestamp", &[1; 8]), (ACTIVE, &two), (ACTIVE, b"")])
+                .await;
         let ids: Vec<_> = terms.iter().map(|term| (term.server_id, term.until.is_some())).collect();
         assert_eq!(ids, [(Some(1), true), (Some(2), true)]);
     }
@@ -163,7 +174,8 @@ mod tests {
     async fn a_window_that_goes_back_is_found() {
         let etcd = Etcd::single().await.unwrap();
         let one = session(1);
-        history(&etcd, &[(ACTIVE, &one), ("r/kv/gid/timestamp", &[2; 8]), ("r/kv/gid/timestamp", &[1; 8])]).await;
+        history(&etcd, &[(ACTIVE, &one), ("r/kv/gid/timestamp", &[2; 8]), ("r/kv/gid/timestamp", &[1; 8])])
+            .await;
     }
 
     #[tokio::test]
@@ -171,6 +183,7 @@ mod tests {
     async fn a_write_outside_of_every_term_is_found() {
         let etcd = Etcd::single().await.unwrap();
         let one = session(1);
-        history(&etcd, &[(ACTIVE, &one), (ACTIVE, b""), ("r/meta/root-coord/database/db-info/7", b"x")]).await;
+        history(&etcd, &[(ACTIVE, &one), (ACTIVE, b""), ("r/meta/root-coord/database/db-info/7", b"x")])
+            .await;
     }
 }

@@ -1,7 +1,7 @@
 //! A cluster's worth of coordinators under test: one etcd, and instances of one
 //! program on it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use etcd_client::{Client, ConnectOptions};
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ pub const ROOT: &str = "by-dev";
 pub struct Bed {
     /// The etcd: to be stopped, frozen, filled.
     pub etcd: Etcd,
+    /// How the test's own clients of etcd connect: user, TLS.
+    pub options: ConnectOptions,
     program: PathBuf,
     run: TempDir,
 }
@@ -49,7 +51,9 @@ impl Bed {
     /// Without a temporary folder.
     pub fn around(program: &str, etcd: Etcd) -> Self {
         let run = tempfile::Builder::new().prefix("milvus-coord-run-").tempdir().expect("a temporary folder");
-        Self { etcd, program: PathBuf::from(program), run }
+        // As clients that give up in time: etcd may be down.
+        let options = ConnectOptions::new().with_timeout(Duration::from_secs(5));
+        Self { etcd, options, program: PathBuf::from(program), run }
     }
 
     /// An instance of the program, as if on the same machine as all others of the bed.
@@ -92,9 +96,7 @@ impl Bed {
     /// # Panics
     /// When it can't be had.
     pub async fn store(&self) -> Client {
-        // As a client that gives up in time: etcd may be down.
-        let options = ConnectOptions::new().with_timeout(std::time::Duration::from_secs(5));
-        Client::connect(self.etcd.endpoints(), Some(options)).await.expect("a client of etcd")
+        Client::connect(self.etcd.endpoints(), Some(self.options.clone())).await.expect("a client of etcd")
     }
 
     /// The sessions of the rootcoords.
@@ -139,7 +141,7 @@ impl Bed {
     ///
     /// # Panics
     /// When it isn't within `limit`.
-    pub async fn wait_active(&self, instance: &Instance, limit: std::time::Duration) -> Session {
+    pub async fn wait_active(&self, instance: &Instance, limit: Duration) -> Session {
         let address = instance.address();
         let what = format!("{} to be ACTIVE", instance.process.name());
         self.sessions().await.wait_active(&what, limit, |session| session.address == address).await
