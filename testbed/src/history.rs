@@ -50,6 +50,19 @@ pub struct Gap {
 }
 
 impl History {
+    /// Both together, as one history.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.calls.extend(other.calls);
+        self
+    }
+
+    /// The calls that began at `moment` or later.
+    #[must_use]
+    pub fn since(&self, moment: Instant) -> Self {
+        Self { calls: self.calls.iter().filter(|call| call.started >= moment).cloned().collect() }
+    }
+
     /// The calls that gave values.
     pub fn successes(&self) -> impl Iterator<Item = (&Call, Span)> {
         self.calls.iter().filter_map(|call| call.outcome.as_ref().ok().map(|span| (call, *span)))

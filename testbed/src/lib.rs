@@ -2,6 +2,7 @@
 //! cut off), and gone with the test, however it ends.
 //!
 //! * [`etcd`]: real etcd servers; [`instance`]: coordinators, ours or the real ones.
+//! * [`bed`]: an etcd with instances on it; [`audit`]: etcd's whole history, checked.
 //! * [`session`], [`grpc`], [`follower`]: what a Milvus component sees of them.
 //! * [`load`], [`history`]: callers that write down what they see, and the promises
 //!   it is held against.
@@ -10,6 +11,9 @@
 //! What goes wrong in the test bed itself panics: it ends the test, and the message
 //! carries the end of the log concerned.
 
+pub mod audit;
+pub mod bed;
+pub mod certificates;
 pub mod etcd;
 pub mod faketime;
 pub mod follower;

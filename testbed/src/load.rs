@@ -9,7 +9,8 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    follower::Follower,
+    follower::{Follower, Made},
+    grpc::{Direct, Span},
     history::{Call, History},
 };
 
@@ -54,9 +55,58 @@ pub struct Load {
     total: watch::Receiver<usize>,
 }
 
+/// Whom the callers ask.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Whoever is ACTIVE, as Milvus's clients find it.
+    Active(Follower),
+    /// This one, without repeating a failed call: a client that holds on to its
+    /// connection.
+    One(Direct),
+}
+
+impl Target {
+    fn for_caller(&self, separate: bool) -> Self {
+        match self {
+            Self::Active(client) if separate => Self::Active(client.separate()),
+            other => other.clone(),
+        }
+    }
+
+    async fn ask(&self, ask: Ask, count: u32) -> Made<Span> {
+        let once = |to: Direct| async move {
+            match ask {
+                Ask::Timestamps => to.alloc_timestamp(count).await,
+                Ask::Ids => to.alloc_id(count).await,
+            }
+        };
+        match self {
+            Self::Active(client) => client.call(once).await,
+            Self::One(direct) => {
+                let last_attempt = Instant::now();
+                let outcome = once(direct.clone()).await;
+                Made { last_attempt, attempts: 1, server: direct.server_id(), outcome }
+            }
+        }
+    }
+}
+
+impl From<&Follower> for Target {
+    fn from(client: &Follower) -> Self {
+        Self::Active(client.clone())
+    }
+}
+
+impl From<&Direct> for Target {
+    fn from(direct: &Direct) -> Self {
+        Self::One(direct.clone())
+    }
+}
+
 impl Load {
     /// Starts the callers.
-    pub fn start(client: &Follower, shape: Shape) -> Self {
+    pub fn start(target: impl Into<Target>, shape: Shape) -> Self {
+        let target = target.into();
         let stop = CancellationToken::new();
         let calls = Arc::new(Mutex::new(Vec::new()));
         let (tell_success, succeeded) = watch::channel(None);
@@ -64,18 +114,13 @@ impl Load {
         let (tell_success, tell_total) = (Arc::new(tell_success), Arc::new(tell_total));
         let mut callers = JoinSet::new();
         for caller in 0..shape.callers {
-            let client = if shape.separate { client.separate() } else { client.clone() };
+            let target = target.for_caller(shape.separate);
             let (stop, calls) = (stop.clone(), Arc::clone(&calls));
             let (tell_success, tell_total) = (Arc::clone(&tell_success), Arc::clone(&tell_total));
             callers.spawn(async move {
                 while !stop.is_cancelled() {
                     let started = Instant::now();
-                    let made = match shape.ask {
-                        Ask::Timestamps => {
-                            client.call(|to| async move { to.alloc_timestamp(shape.count).await }).await
-                        }
-                        Ask::Ids => client.call(|to| async move { to.alloc_id(shape.count).await }).await,
-                    };
+                    let made = target.ask(shape.ask, shape.count).await;
                     let ended = Instant::now();
                     let call = Call {
                         caller,

@@ -8,7 +8,6 @@
 
 use std::{
     fs::File,
-    future::Future,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
@@ -168,15 +167,15 @@ impl Host {
         })
     }
 
-    /// Runs a future on this host to its end, with a runtime of its own.
+    /// Runs what is asynchronous on this host to its end, with a runtime of its own.
     ///
     /// # Panics
-    /// When the future does, or the namespace can't be entered.
-    pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+    /// When it does, or the namespace can't be entered.
+    pub fn block_on<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
         self.run(|| {
             // Its threads are started from this one, and so are on this host, too.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.expect("a runtime").block_on(future)
+            runtime.expect("a runtime").block_on(work())
         })
     }
 

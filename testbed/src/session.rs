@@ -159,3 +159,8 @@ fn parse(kv: &etcd_client::KeyValue) -> Option<Session> {
         value: kv.value_str().ok()?.to_owned(),
     })
 }
+
+/// The server id in a session's value.
+pub(crate) fn server_id(value: &[u8]) -> Option<i64> {
+    serde_json::from_slice::<Value>(value).ok().map(|value| value.server_id)
+}
