@@ -11,6 +11,9 @@
 pub mod catalog;
 pub mod databases;
 pub mod ddl;
+pub mod events;
 pub mod failure;
 pub mod history;
 pub mod keys;
+pub mod machine;
+pub mod metrics_info;
