@@ -21,6 +21,7 @@ use crate::{
         metrics::{self, RootCoordMetrics},
     },
     tso::{
+        follow::ClockWitness,
         hybrid::Timestamp,
         keeper::{Found, Witness},
         steps::Note,
@@ -117,25 +118,6 @@ impl RootCoordEvents {
         self.metrics().collection_num.set(count(found.collections));
         self.metrics().partition_num.set(count(found.partitions));
         self.catalog_changed(catalog);
-    }
-
-    /// The wall clock lost or regained trust.
-    pub fn clock(&self, note: Note) {
-        match note {
-            Note::Refused(jump) => warn!(
-                jump = %GoDuration(jump),
-                "the wall clock jumped ahead and is not followed: timestamps go on by the boot clock"
-            ),
-            Note::Trusted => info!("the wall clock is followed again"),
-        }
-    }
-
-    /// Timestamps have fallen behind the clock by this much.
-    pub fn clock_offset(&self, lag: Duration) {
-        warn!(
-            "jet-lag" = %GoDuration(lag),
-            "clock offset is huge, check network latency and clock skew"
-        );
     }
 
     /// Timestamps were given out.
@@ -252,6 +234,25 @@ impl Witness for TermEvents {
 
     fn failed(&self, key: &str, error: &WriteError) {
         warn!(key, error = %Chain(error), "failed to update tso");
+    }
+}
+
+impl ClockWitness for TermEvents {
+    fn clock(&self, note: Note) {
+        match note {
+            Note::Refused(jump) => warn!(
+                jump = %GoDuration(jump),
+                "the wall clock jumped ahead and is not followed: timestamps go on by the boot clock"
+            ),
+            Note::Trusted => info!("the wall clock is followed again"),
+        }
+    }
+
+    fn clock_offset(&self, lag: Duration) {
+        warn!(
+            "jet-lag" = %GoDuration(lag),
+            "clock offset is huge, check network latency and clock skew"
+        );
     }
 }
 

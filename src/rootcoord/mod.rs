@@ -9,6 +9,7 @@
 //! ```
 
 pub mod catalog;
+pub mod core;
 pub mod databases;
 pub mod ddl;
 pub mod events;
@@ -17,3 +18,4 @@ pub mod history;
 pub mod keys;
 pub mod machine;
 pub mod metrics_info;
+pub mod serving;
