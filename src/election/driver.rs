@@ -276,7 +276,11 @@ impl Running {
         let phase = match &standing {
             Standing::Starting => Phase::WaitingForEtcd,
             Standing::Standby { .. } | Standing::Forwarding { .. } => {
-                if self.life.is_leaving() { Phase::Leaving } else { Phase::Standby }
+                if self.life.is_leaving() {
+                    Phase::Leaving
+                } else {
+                    Phase::Standby
+                }
             }
             Standing::Activating { .. } => Phase::Activating,
             Standing::Active { .. } => Phase::Active,
@@ -311,10 +315,8 @@ impl Running {
                 targets.retain(|target| target.peer.server_id != holder.victim.server_id);
                 targets.push(Target { peer: active.session.peer(), kind: holder.kind, holds });
             }
-            let registered: Vec<(Peer, Revision)> = observed
-                .instances(role)
-                .map(|listed| (listed.session.peer(), listed.mod_revision))
-                .collect();
+            let registered: Vec<(Peer, Revision)> =
+                observed.instances(role).map(|listed| (listed.session.peer(), listed.mod_revision)).collect();
             (observed.at, holder, observed.in_step, targets, registered)
         };
         let listed: Vec<ServerId> = targets.iter().map(|target| target.peer.server_id).collect();
@@ -438,8 +440,10 @@ impl Running {
     }
 
     fn lease_changed(&mut self) {
-        let Some((keeper, state)) =
-            self.keeper.as_ref().zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
+        let Some((keeper, state)) = self
+            .keeper
+            .as_ref()
+            .zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
         else {
             return;
         };

@@ -104,7 +104,9 @@ impl StatusSource for Vitals {
             address: self.address.clone(),
             phase: phase_of(&standing).into(),
             epoch: standing.own_epoch().or(holder).map_or(0, |epoch| epoch.0),
-            active_since_ms: inner.active_since.map_or(0, |at| i64::try_from(at.millis()).unwrap_or(i64::MAX)),
+            active_since_ms: inner
+                .active_since
+                .map_or(0, |at| i64::try_from(at.millis()).unwrap_or(i64::MAX)),
             lease_left_ms,
             mirror_revision: mirror.0,
             etcd_revision: self.etcd.newest_revision().0,
