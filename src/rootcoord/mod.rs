@@ -10,5 +10,7 @@
 
 pub mod catalog;
 pub mod databases;
+pub mod ddl;
+pub mod failure;
 pub mod history;
 pub mod keys;
