@@ -2,7 +2,12 @@
 //! says how the parts fit.
 
 pub mod clock;
+pub mod config;
 pub mod election;
 pub mod etcd;
 pub mod ids;
 pub mod net;
+pub mod rootcoord;
+pub mod rpc;
+pub mod telemetry;
+pub mod tso;

@@ -1,6 +1,7 @@
 //! Etcd: connections, calls, fenced transactions, the mirror, the lease keeper.
 
 pub mod call;
+pub mod commit;
 pub mod mirror;
 pub mod store;
 pub mod txn;

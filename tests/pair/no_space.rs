@@ -34,7 +34,8 @@ async fn make_room(store: &mut Client) {
     store.defragment().await.unwrap();
     let alarms = store.alarm(AlarmAction::Get, AlarmType::Nospace, None).await.unwrap();
     for alarm in alarms.alarms() {
-        let options = etcd_client::AlarmOptions::new().with_member(alarm.member_id());
+        let mut options = etcd_client::AlarmOptions::new();
+        options.with_member(alarm.member_id());
         store.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(options)).await.unwrap();
     }
 }

@@ -1,0 +1,5 @@
+//! Between the wire and the roles: the error model, the server with its
+//! gatehouse, and the clients that follow other components' sessions.
+
+pub mod link;
+pub mod merr;
