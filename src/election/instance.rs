@@ -130,6 +130,10 @@ impl std::fmt::Debug for Instance {
 struct Feed(Arc<dyn RoleCore>);
 
 impl MirrorListener for Feed {
+    fn ranges(&self) -> Vec<KeyRange> {
+        self.0.ranges()
+    }
+
     fn hear(&self, event: &MirrorEvent) {
         self.0.mirror(event);
     }
@@ -195,9 +199,9 @@ impl Instance {
 
         let settings = &self.settings;
         let (role, keys) = (settings.role, &settings.keys);
-        let mut observer = Observer::new(keys.sessions(), self.observed, self.listeners);
         let mut wanted = vec![KeyRange::prefix(&keys.sessions())];
-        wanted.extend(self.core.ranges());
+        wanted.extend(self.listeners.iter().flat_map(|listener| listener.ranges()));
+        let mut observer = Observer::new(keys.sessions(), self.observed, self.listeners);
         let plan = MirrorPlan { watch: KeyRange::prefix(&keys.root_prefix()), wanted };
         let mirror = Arc::new(Mirror::start(
             self.world.etcd.clone(),

@@ -15,7 +15,10 @@ use crate::{
         standing::Peer,
         verdict::Victim,
     },
-    etcd::{mirror::MirrorEvent, txn::KeyValue},
+    etcd::{
+        mirror::{KeyRange, MirrorEvent},
+        txn::KeyValue,
+    },
     ids::{Epoch, LeaseId, Revision, Role, ServerId},
 };
 
@@ -111,6 +114,9 @@ impl Observed {
 
 /// Hears every event of the mirror, in order.
 pub trait MirrorListener: Send + Sync {
+    /// What it needs to hear of. It hears of what others need, too.
+    fn ranges(&self) -> Vec<KeyRange>;
+
     /// One event. Must not block.
     fn hear(&self, event: &MirrorEvent);
 }
