@@ -1,10 +1,18 @@
 //! Etcd: connections, calls, fenced transactions, the mirror, the lease keeper.
 
 pub mod call;
+mod calls;
+mod classify;
+pub mod cluster;
+mod connections;
+pub mod lane;
 pub mod mirror;
+mod requests;
+pub mod settings;
 pub mod store;
+mod tls;
 pub mod txn;
+mod wire;
 
-/// Calls to etcd.
-#[derive(Clone, Debug)]
-pub struct Etcd {}
+pub use connections::Etcd;
+pub use requests::Page;
