@@ -41,7 +41,6 @@ async fn deleted_by_hand_it_is_won_anew() {
     let (first, second) = bed.pair_of(plan(&bed, "first"), plan(&bed, "second")).await;
     let mut store = bed.store().await;
     survives(&bed, (&first, &second), async || {
-        #[expect(clippy::disallowed_methods, reason = "the hand")]
         store.delete("by-dev/meta/session/rootcoord", None).await.unwrap();
     })
     .await;

@@ -19,7 +19,6 @@ async fn in_a_database_it_costs_that_database_only_and_is_kept() {
     let plain = "by-dev/meta/root-coord/database/db-info/77";
     let snapshot = "by-dev/meta/snapshots/root-coord/database/db-info/77_ts1";
     for key in [plain, snapshot] {
-        #[expect(clippy::disallowed_methods, reason = "the garbage")]
         store.put(key, GARBAGE, None).await.unwrap();
     }
     let (first, second) = bed.pair().await;
@@ -28,7 +27,6 @@ async fn in_a_database_it_costs_that_database_only_and_is_kept() {
     client.create_database("good").await.unwrap();
     assert_eq!(client.list_databases().await.unwrap(), ["default", "good"]);
     // While a standby looks on, too.
-    #[expect(clippy::disallowed_methods, reason = "the garbage")]
     store.put("by-dev/meta/root-coord/database/db-info/78", GARBAGE, None).await.unwrap();
     first.kill().await;
     second.serves(FAST).await;
@@ -42,14 +40,12 @@ async fn in_a_database_it_costs_that_database_only_and_is_kept() {
 async fn in_the_active_key_it_is_waited_out_and_named() {
     let bed = Bed::new(PROGRAM).await;
     let mut store = bed.store().await;
-    #[expect(clippy::disallowed_methods, reason = "the garbage")]
     store.put(ACTIVE, GARBAGE, None).await.unwrap();
     let instance = bed.plan("only").start();
     instance.says(ACTIVE, SOON).await;
     bed.session_of(&instance).await;
     assert_eq!(instance.http("/healthz").await.unwrap().status, 200);
     assert_eq!(store.get(ACTIVE, None).await.unwrap().kvs()[0].value(), GARBAGE);
-    #[expect(clippy::disallowed_methods, reason = "the operator")]
     store.delete(ACTIVE, None).await.unwrap();
     instance.serves(FAST).await;
 }
@@ -61,9 +57,7 @@ async fn over_the_active_key_of_a_living_one_it_ends_the_term_but_no_process() {
     let client = bed.client().await;
     let before = client.alloc_timestamp(1).await.unwrap();
     let mut store = bed.store().await;
-    #[expect(clippy::disallowed_methods, reason = "the garbage")]
     store.put(ACTIVE, GARBAGE, None).await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the operator")]
     store.delete(ACTIVE, None).await.unwrap();
     let next = bed.sessions().await.wait_active("somebody", FAST, |_| true).await;
     assert!([first.address(), second.address()].contains(&next.address));
@@ -75,7 +69,6 @@ async fn over_the_active_key_of_a_living_one_it_ends_the_term_but_no_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_another_instances_session_it_disturbs_nobody() {
     let bed = Bed::new(PROGRAM).await;
-    #[expect(clippy::disallowed_methods, reason = "the garbage")]
     bed.store().await.put(format!("{ACTIVE}-999"), GARBAGE, None).await.unwrap();
     let (first, second) = bed.pair().await;
     first.kill().await;
@@ -86,7 +79,6 @@ async fn in_another_instances_session_it_disturbs_nobody() {
 async fn in_the_counter_of_ids_it_is_named_and_waited_for_without_haste() {
     let bed = Bed::new(PROGRAM).await;
     let mut store = bed.store().await;
-    #[expect(clippy::disallowed_methods, reason = "the garbage")]
     store.put(IDS, GARBAGE, None).await.unwrap();
     let instance = bed.plan("only").start();
     instance.says(IDS, SOON).await;
@@ -98,7 +90,6 @@ async fn in_the_counter_of_ids_it_is_named_and_waited_for_without_haste() {
     assert!(now.cpu.saturating_sub(used.cpu) < Duration::from_millis(500), "it spins");
     assert!(after - before < 10, "it writes all the time");
     assert_eq!(store.get(IDS, None).await.unwrap().kvs()[0].value(), GARBAGE);
-    #[expect(clippy::disallowed_methods, reason = "the operator")]
     store.put(IDS, "5", None).await.unwrap();
     instance.serves(SOON).await;
     assert_eq!(bed.active().await.server_id, 5);

@@ -1,5 +1,9 @@
 //! The pair as an operator meets it: real processes on a real etcd, killed, frozen,
 //! cut off and misled. One file per behaviour; each test states a promise.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has the machine's clock, and a hand that reaches into etcd"
+)]
 
 mod active_key;
 mod bounds;

@@ -14,7 +14,6 @@ use crate::bounds::{FAST, PROGRAM, SOON};
 /// Writes until etcd refuses.
 async fn fill(store: &mut Client) {
     for number in 0..64 {
-        #[expect(clippy::disallowed_methods, reason = "what uses up the space")]
         let written = store.put(format!("filler/{number}"), vec![b'x'; 256 << 10], None).await;
         if let Err(refused) = written {
             assert!(refused.to_string().contains("space exceeded"), "{refused}");
@@ -27,14 +26,14 @@ async fn fill(store: &mut Client) {
 /// What an operator does about it.
 async fn make_room(store: &mut Client) {
     use etcd_client::{CompactionOptions, DeleteOptions};
-    #[expect(clippy::disallowed_methods, reason = "the operator")]
     let removed = store.delete("filler/", Some(DeleteOptions::new().with_prefix())).await.unwrap();
     let revision = removed.header().unwrap().revision();
     store.compact(revision, Some(CompactionOptions::new().with_physical())).await.unwrap();
     store.defragment().await.unwrap();
     let alarms = store.alarm(AlarmAction::Get, AlarmType::Nospace, None).await.unwrap();
     for alarm in alarms.alarms() {
-        let options = etcd_client::AlarmOptions::new().with_member(alarm.member_id());
+        let mut options = etcd_client::AlarmOptions::new();
+        options.with_member(alarm.member_id());
         store.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(options)).await.unwrap();
     }
 }
