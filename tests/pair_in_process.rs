@@ -11,7 +11,7 @@ use milvus_coord::{
         core::{RoleCore, Stake, Term},
         death_watch::{DeathWatch, LockFiles},
         gate::GateSettings,
-        instance::{Handles, Instance, InstanceSettings, World},
+        instance::{DeathWatchOf, Handles, Instance, InstanceSettings, World},
         life::Exit,
         notes::{Note, Witness},
         peer_service::StatusSource as _,
@@ -26,7 +26,7 @@ use milvus_coord::{
         settings::EtcdSettings,
         txn::KeyValue,
     },
-    ids::{Revision, Role, ServerId},
+    ids::{Revision, Role},
     net::{BoxFuture, Tcp},
     rpc::{
         gatehouse::{Gatehouse, GatehouseSettings, Identity, NoHooks},
@@ -34,7 +34,7 @@ use milvus_coord::{
     },
 };
 use milvus_coord_testbed::etcd::Etcd as EtcdServers;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -137,6 +137,7 @@ impl Ground {
             write_timeout: Duration::from_secs(1),
             rules: Rules::default(),
         };
+        let death_watch = DeathWatchOf(Arc::new(move |_| Arc::clone(&death_watch)));
         let world = World { etcd, dial: dial.clone(), clock, death_watch };
         let (instance, handles) =
             Instance::new(settings, world, Arc::clone(&core) as _, Arc::new(Tell(name)), vec![]);

@@ -86,8 +86,19 @@ pub struct World {
     pub dial: Arc<dyn Dial>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// Certain news of other processes' ends.
-    pub death_watch: Arc<dyn DeathWatch>,
+    /// Certain news of other processes' ends, once it is known which etcd cluster this
+    /// is: the same role and id can exist in two clusters on one machine.
+    pub death_watch: DeathWatchOf,
+}
+
+/// Makes the death watch for an etcd cluster, named by its id.
+#[derive(Clone)]
+pub struct DeathWatchOf(pub Arc<dyn Fn(u64) -> Arc<dyn DeathWatch> + Send + Sync>);
+
+impl std::fmt::Debug for DeathWatchOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeathWatchOf")
+    }
 }
 
 /// What the rest of the process may hold on to.
@@ -193,7 +204,9 @@ impl Instance {
         let Some(own) = stop.run_until_cancelled(self.take_server_id()).await else { return Exit::Done };
         self.own.send_replace(own);
         self.vitals.begun(own);
-        if let Err(error) = self.world.death_watch.declare(own) {
+        let cluster_id = self.world.etcd.cluster().borrow().cluster_id;
+        let death_watch = (self.world.death_watch.0)(cluster_id);
+        if let Err(error) = death_watch.declare(own) {
             tracing::warn!(%error, "no lock file: others learn of this process's end by its connections only");
         }
 
@@ -245,7 +258,7 @@ impl Instance {
             ground,
             mirror: Arc::clone(&mirror),
             observed: self.vitals.observed(),
-            death_watch: self.world.death_watch,
+            death_watch,
             hub: self.hub,
             vitals: self.vitals,
             inbox,
