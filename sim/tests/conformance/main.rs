@@ -1,6 +1,7 @@
 //! The fake etcd and a real one are put the same random requests: answers, revisions,
 //! errors and watch events must be equal. A failing sequence is shrunk and printed whole.
 
+mod limits;
 mod requests;
 mod watches;
 mod wire;
@@ -22,18 +23,26 @@ use wire::{Failure, Peer};
 struct Twins {
     real: Peer,
     fake: Peer,
+    /// What stands behind the fake one.
+    cluster: FakeEtcd,
     _server: Etcd,
 }
 
 impl Twins {
     async fn start() -> Self {
-        let server = Etcd::single().await.expect("etcd starts");
+        Self::of(Etcd::single().await.expect("etcd starts")).await
+    }
+
+    async fn of(server: Etcd) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let fake = format!("http://{}", listener.local_addr().expect("it is bound"));
         let cluster = FakeEtcd::on_tokio_time(1, Odds::immediate());
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-        tokio::spawn(async move { cluster.serve(0, listener).await });
-        Self { real: Peer::new(server.endpoint(0)), fake: Peer::new(fake), _server: server }
+        tokio::spawn({
+            let cluster = cluster.clone();
+            async move { cluster.serve(0, listener).await }
+        });
+        Self { real: Peer::new(server.endpoint(0)), fake: Peer::new(fake), cluster, _server: server }
     }
 
     /// Puts a request to both; the answers must be equal.
@@ -52,7 +61,8 @@ impl Twins {
         static LEASES: AtomicI64 = AtomicI64::new(1_000);
         loop {
             let (real, fake) = (put(&self.real).await, put(&self.fake).await);
-            let (behind, by) = if real < fake { (&self.real, fake - real) } else { (&self.fake, real - fake) };
+            let (behind, by) =
+                if real < fake { (&self.real, fake - real) } else { (&self.fake, real - fake) };
             if by == 0 {
                 break;
             }
@@ -61,7 +71,8 @@ impl Twins {
             }
         }
         let all = PbDeleteRequest { key: vec![0], range_end: vec![0], prev_kv: false };
-        let deleted = (ask(&self.real, Step::Delete(all.clone())).await, ask(&self.fake, Step::Delete(all)).await);
+        let deleted =
+            (ask(&self.real, Step::Delete(all.clone())).await, ask(&self.fake, Step::Delete(all)).await);
         prop_assert!(deleted.0.is_ok() && deleted.1.is_ok(), "{:?}", deleted);
         let revision = put(&self.real).await;
         prop_assert_eq!(revision, put(&self.fake).await);
@@ -88,8 +99,12 @@ fn check<S: Strategy>(
     let runtime = Runtime::new().expect("a runtime");
     let twins = runtime.block_on(Twins::start());
     let asked = Config::default();
-    let config =
-        Config { cases: if asked.cases == 256 { cases } else { asked.cases }, failure_persistence: None, max_shrink_iters: 2000, ..asked };
+    let config = Config {
+        cases: if asked.cases == 256 { cases } else { asked.cases },
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..asked
+    };
     let mut runner = TestRunner::new(config);
     let test = std::cell::RefCell::new(&mut test);
     if let Err(failure) = runner.run(&strategy, |input| (test.borrow_mut())(&runtime, &twins, input)) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use etcd_client::proto::{PbCompactionRequest, PbEvent, PbWatchRequest, PbWatchRequestUnion, PbWatchResponse};
+use etcd_client::proto::{
+    PbCompactionRequest, PbEvent, PbWatchRequest, PbWatchRequestUnion, PbWatchResponse,
+};
 use proptest::{prelude::*, test_runner::TestCaseError};
 use tokio::{
     sync::mpsc,
@@ -23,7 +25,7 @@ const LAST: i64 = 100;
 
 /// What happens on a watch stream, or beside it.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub(crate) enum Happening {
     /// A new watch.
     Watch(Wish),
     /// The watch of that id ends.
@@ -34,7 +36,7 @@ pub enum Happening {
 
 /// A watch, whose revision counts from the begin of its sequence.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub(crate) struct Wish {
     id: i64,
     key: Vec<u8>,
     range_end: Vec<u8>,
@@ -75,8 +77,14 @@ struct End {
 
 impl End {
     async fn open(peer: &Peer) -> Self {
-        let last =
-            Wish { id: LAST, key: b"revision".to_vec(), range_end: vec![], from: 0, prev_kv: false, filters: vec![] };
+        let last = Wish {
+            id: LAST,
+            key: b"revision".to_vec(),
+            range_end: vec![],
+            from: 0,
+            prev_kv: false,
+            filters: vec![],
+        };
         let first = last.request(Base { revision: 0, lease: 0 });
         let opened = peer.stream("/etcdserverpb.Watch/Watch", first).await;
         let (requests, answers) = opened.expect("a watch stream");
@@ -90,7 +98,11 @@ impl End {
     }
 
     /// Reads up to the answer that is looked for; all others are noted.
-    async fn until(&mut self, what: &str, mut wanted: impl FnMut(&PbWatchResponse) -> bool) -> PbWatchResponse {
+    async fn until(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&PbWatchResponse) -> bool,
+    ) -> PbWatchResponse {
         loop {
             let answer = match timeout(PATIENCE, self.answers.message()).await {
                 Ok(answer) => answer.expect("the stream goes on").expect("the stream stays open"),
@@ -120,8 +132,10 @@ impl End {
     /// Waits until watch `id` has been told so much.
     async fn until_told(&mut self, id: i64, (events, ends): (usize, usize)) {
         while self.count(id) < (events, ends) {
-            self.until(&format!("{events} events and {ends} ends of watch {id}"), |answer| answer.watch_id == id)
-                .await;
+            self.until(&format!("{events} events and {ends} ends of watch {id}"), |answer| {
+                answer.watch_id == id
+            })
+            .await;
         }
     }
 }
@@ -177,7 +191,7 @@ impl Ends {
 }
 
 /// Lives through a sequence with both.
-pub async fn live_through(twins: &Twins, happenings: Vec<Happening>) -> Result<(), TestCaseError> {
+pub(crate) async fn live_through(twins: &Twins, happenings: Vec<Happening>) -> Result<(), TestCaseError> {
     let base = twins.clean().await?;
     let mut ends = Ends { real: End::open(&twins.real).await, fake: End::open(&twins.fake).await };
     let mut watched = Vec::new();
@@ -233,7 +247,7 @@ prop_compose! {
 }
 
 /// Watches early and late, and requests between them.
-pub fn happening() -> impl Strategy<Value = Happening> {
+pub(crate) fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         3 => wish().prop_map(Happening::Watch),
         1 => (1..5_i64).prop_map(Happening::Cancel),

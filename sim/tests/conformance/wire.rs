@@ -14,17 +14,17 @@ use tonic_prost::ProstCodec;
 
 /// One etcd, real or not.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     channel: Channel,
 }
 
 /// An error as a client can tell it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// gRPC's code.
-    pub code: Code,
+    pub(crate) code: Code,
     /// Etcd's text.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl From<Status> for Failure {
@@ -35,7 +35,7 @@ impl From<Status> for Failure {
 
 impl Peer {
     /// Connects at the first call.
-    pub fn new(endpoint: String) -> Self {
+    pub(crate) fn new(endpoint: String) -> Self {
         let endpoint = Endpoint::from_shared(endpoint).expect("an address");
         Self { channel: endpoint.connect_lazy() }
     }
@@ -48,7 +48,7 @@ impl Peer {
     }
 
     /// One call with one answer.
-    pub async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Failure>
+    pub(crate) async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Failure>
     where
         Q: Message + Default + 'static,
         A: Message + Default + 'static,
@@ -60,7 +60,7 @@ impl Peer {
     }
 
     /// A stream, opened with its first request: etcd answers nothing, not even headers, before that.
-    pub async fn stream<Q, A>(
+    pub(crate) async fn stream<Q, A>(
         &self,
         method: &'static str,
         first: Q,
@@ -80,7 +80,7 @@ impl Peer {
 }
 
 /// Clears what two clusters can't have in common.
-pub fn anonymous(header: &mut Option<PbResponseHeader>) {
+pub(crate) fn anonymous(header: &mut Option<PbResponseHeader>) {
     if let Some(header) = header {
         header.cluster_id = 0;
         header.member_id = 0;
