@@ -14,7 +14,7 @@ root=$PWD
 # shellcheck source=scripts/setup.sh
 . scripts/setup.sh
 
-layers=(scripts fmt clippy unit wire simulation etcd processes)
+layers=(scripts fmt clippy unit wire simulation etcd processes cluster)
 describe() {
     case $1 in
     scripts) echo "shellcheck of the scripts" ;;
@@ -25,6 +25,7 @@ describe() {
     simulation) echo "faults under a simulated network, clock and etcd" ;;
     etcd) echo "the same code against real etcd servers" ;;
     processes) echo "real processes on a real etcd: killed, frozen, cut off" ;;
+    cluster) echo "beside the real Milvus 2.3.5" ;;
     esac
 }
 
@@ -35,6 +36,7 @@ layer_of() {
     sim/*) echo simulation ;;
     src/*) echo unit ;;
     tests/etcd*) echo etcd ;;
+    */real_*) echo cluster ;;
     *) echo processes ;;
     esac
 }
@@ -199,7 +201,7 @@ run_layer() {
             skip clippy "this Rust has no clippy"
         fi
         ;;
-    etcd | processes)
+    etcd | processes | cluster)
         if [ -n "$etcd" ]; then
             test_layer "$1"
         else
@@ -219,16 +221,18 @@ if ! setup_check 2000 6000 || ! setup_build; then
     note set-up 0 1 0 "$SECONDS" "FAILED: nothing can be built here"
     wanted=()
 fi
-if wants etcd processes; then
+if wants etcd processes cluster; then
     setup_etcd || etcd=
 fi
 if wants processes; then
     setup_faults || setup_say "without some tools for faults: tests that need them are skipped"
+fi
+if wants cluster; then
     setup_oracle || setup_say "without the real Milvus: tests that need it are skipped"
 fi
 
 # Everything is compiled once, before the first test is timed.
-if wants unit wire simulation etcd processes; then
+if wants unit wire simulation etcd processes cluster; then
     printf '\n==== build: all test programs (some minutes the first time)\n'
     since=$SECONDS
     # Progress goes to the terminal, what was built to the file, one JSON object per line.

@@ -81,6 +81,18 @@ pub(crate) enum Value {
     List(Vec<String>),
 }
 
+impl Value {
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "a flag",
+            Self::Number(_) => "a number",
+            Self::Time(_) => "a time",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+        }
+    }
+}
+
 impl Kind {
     /// Reads `text`. The error says what would be right: `must be …`.
     pub(crate) fn read(&self, text: &str) -> Result<Value, String> {

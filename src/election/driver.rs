@@ -27,6 +27,7 @@ use crate::{
         streams::{News, Streams, Target},
         tasks::{Acknowledged, Ground},
         verdict::Victim,
+        vitals::Vitals,
     },
     etcd::{
         lease::{LeaseKeeper, LeaseState},
@@ -74,6 +75,8 @@ pub struct Driver {
     pub death_watch: Arc<dyn DeathWatch>,
     /// The streams of others to this instance.
     pub hub: Arc<PeerHub>,
+    /// For operators.
+    pub vitals: Arc<Vitals>,
     /// Own events.
     pub inbox: mpsc::Receiver<Event>,
     /// Of operators and peers.
@@ -276,7 +279,11 @@ impl Running {
         let phase = match &standing {
             Standing::Starting => Phase::WaitingForEtcd,
             Standing::Standby { .. } | Standing::Forwarding { .. } => {
-                if self.life.is_leaving() { Phase::Leaving } else { Phase::Standby }
+                if self.life.is_leaving() {
+                    Phase::Leaving
+                } else {
+                    Phase::Standby
+                }
             }
             Standing::Activating { .. } => Phase::Activating,
             Standing::Active { .. } => Phase::Active,
@@ -311,10 +318,8 @@ impl Running {
                 targets.retain(|target| target.peer.server_id != holder.victim.server_id);
                 targets.push(Target { peer: active.session.peer(), kind: holder.kind, holds });
             }
-            let registered: Vec<(Peer, Revision)> = observed
-                .instances(role)
-                .map(|listed| (listed.session.peer(), listed.mod_revision))
-                .collect();
+            let registered: Vec<(Peer, Revision)> =
+                observed.instances(role).map(|listed| (listed.session.peer(), listed.mod_revision)).collect();
             (observed.at, holder, observed.in_step, targets, registered)
         };
         let listed: Vec<ServerId> = targets.iter().map(|target| target.peer.server_id).collect();
@@ -430,6 +435,7 @@ impl Running {
     fn keep(&mut self, keeper: LeaseKeeper) {
         let (id, until) = (keeper.id(), keeper.answered_until());
         self.lease_state = Some(keeper.state());
+        self.driver.vitals.lease_until(until);
         self.keeper = Some(Arc::new(keeper));
         // What was told before this registration must be heard again to count.
         self.streams.renew();
@@ -438,14 +444,19 @@ impl Running {
     }
 
     fn lease_changed(&mut self) {
-        let Some((keeper, state)) =
-            self.keeper.as_ref().zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
+        let Some((keeper, state)) = self
+            .keeper
+            .as_ref()
+            .zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
         else {
             return;
         };
         let id = keeper.id();
         match state {
-            LeaseState::Held { answered_until, .. } => self.step(Event::LeaseUntil(id, answered_until)),
+            LeaseState::Held { answered_until, .. } => {
+                self.driver.vitals.lease_until(answered_until);
+                self.step(Event::LeaseUntil(id, answered_until));
+            }
             LeaseState::Gone => {
                 self.lease_state = None;
                 self.note(Note::LeaseGone(id));
@@ -528,7 +539,10 @@ impl Running {
                 self.spawn(async move { ground.revoke_victim(victim, lease).await });
             }
             Action::Activate { epoch, quiet_at } => self.activate(epoch, quiet_at),
-            Action::NoteActive(epoch) => self.note(Note::Serving(epoch)),
+            Action::NoteActive(epoch) => {
+                self.driver.vitals.serving(true);
+                self.note(Note::Serving(epoch));
+            }
             Action::EndTerm(epoch, loss) => self.end_term(epoch, loss),
             Action::Drain(_) => {
                 let quiesce = Arc::clone(&self.driver.quiesce);
@@ -651,6 +665,7 @@ impl Running {
     /// From here on nothing of the term goes out. The future ends when nothing of it runs.
     fn close_term(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let term = self.term.take();
+        self.driver.vitals.serving(false);
         if let Some(open) = &term {
             open.term.gate.end();
             open.term.over.cancel();

@@ -14,7 +14,11 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     clock::{BootInstant, Clock},
     election::{gate::Gate, hub::PeerHub, life::Event, observer::Observed},
-    etcd::{Etcd, call::Header, lease::LeaseKeeper},
+    etcd::{
+        Etcd,
+        call::{Answer, Header},
+        lease::LeaseKeeper,
+    },
     ids::Epoch,
 };
 
@@ -114,9 +118,8 @@ impl Prover {
     }
 
     async fn read(&self) -> Read {
-        let sent = self.clock.boot();
         match self.etcd.read(&self.active_key, READ_TIMEOUT).await {
-            Ok((header, Some(kv))) if Epoch(kv.mod_revision.0) == self.gate.epoch() => {
+            Ok(Answer { header, sent, value: Some(kv) }) if Epoch(kv.mod_revision.0) == self.gate.epoch() => {
                 Read::Proven(sent, header)
             }
             Ok(_) => Read::Deposed,

@@ -92,17 +92,10 @@ impl Ground {
     }
 
     async fn try_register(&self) -> Result<LeaseKeeper, CallError> {
-        let keeper = LeaseKeeper::grant(
-            &self.etcd,
-            self.lease_ttl,
-            Arc::clone(&self.clock),
-            self.pulse.clone(),
-            CALL_TIMEOUT,
-        )
-        .await?;
+        let keeper = LeaseKeeper::grant(&self.etcd, self.lease_ttl, self.pulse.clone(), CALL_TIMEOUT).await?;
         if let Some(op) = self.session_put(keeper.id()) {
             let txn = Txn { guards: vec![], then: vec![op], otherwise: vec![] };
-            if let Err(error) = self.etcd.txn(&txn, CALL_TIMEOUT).await {
+            if let Err(error) = self.etcd.txn(txn, CALL_TIMEOUT).await {
                 keeper.revoke(REVOKE_TIMEOUT).await;
                 return Err(error);
             }
@@ -130,7 +123,7 @@ impl Ground {
         let mut unknown = false;
         loop {
             let sent = self.clock.boot();
-            let error = match self.etcd.txn(candidacy.txn(), CALL_TIMEOUT).await {
+            let error = match self.etcd.txn(candidacy.txn().clone(), CALL_TIMEOUT).await {
                 Ok(outcome) => {
                     let header = outcome.header();
                     let (end, windows) = candidacy.read(outcome);
@@ -157,7 +150,11 @@ impl Ground {
     /// holds without it, and the lease ends by itself.
     pub async fn revoke_victim(&self, victim: Victim, lease: LeaseId) {
         match self.etcd.revoke(lease, REVOKE_TIMEOUT).await {
-            Ok(()) => tracing::info!(server_id = victim.server_id.0, lease = lease.0, "revoked the lease of the deposed"),
+            Ok(()) => tracing::info!(
+                server_id = victim.server_id.0,
+                lease = lease.0,
+                "revoked the lease of the deposed"
+            ),
             Err(error) if error.refusal() == Some(&Refusal::LeaseNotFound) => {}
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), lease = lease.0, "could not revoke the lease of the deposed");
@@ -172,9 +169,11 @@ impl Ground {
     pub async fn depose_foreign(&self, victim: Victim, own: LeaseId, lease: LeaseId) -> bool {
         let refreshed = async {
             if let Some(op) = self.session_put(own) {
-                self.etcd.txn(&Txn { guards: vec![], then: vec![op], otherwise: vec![] }, CALL_TIMEOUT).await?;
+                self.etcd
+                    .txn(Txn { guards: vec![], then: vec![op], otherwise: vec![] }, CALL_TIMEOUT)
+                    .await?;
             }
-            let (_, kv) = self.etcd.read(&self.active_key, CALL_TIMEOUT).await?;
+            let kv = self.etcd.read(&self.active_key, CALL_TIMEOUT).await?.value;
             let unchanged =
                 kv.is_some_and(|kv| Epoch(kv.mod_revision.0) == victim.epoch && kv.lease == lease);
             if unchanged {
@@ -206,12 +205,10 @@ impl Ground {
             let (channel, _fate) = transport::connect(&*self.dial, &to.address, CALL_TIMEOUT)
                 .await
                 .map_err(|error| error.to_string())?;
-            let request = TakeOverRequest {
-                epoch: epoch.0,
-                from_server_id: own.0,
-                last_revision: last_revision.0,
-            };
-            let answer = PeerClient::new(channel).take_over(request).await.map_err(|status| status.to_string())?;
+            let request =
+                TakeOverRequest { epoch: epoch.0, from_server_id: own.0, last_revision: last_revision.0 };
+            let answer =
+                PeerClient::new(channel).take_over(request).await.map_err(|status| status.to_string())?;
             let answer = answer.into_inner();
             if answer.done { Ok(Epoch(answer.epoch)) } else { Err(answer.reason) }
         };

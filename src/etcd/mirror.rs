@@ -54,3 +54,66 @@ pub enum MirrorEvent {
     /// Everything up to this revision has been delivered.
     UpTo(Revision),
 }
+
+/// What to mirror.
+#[derive(Clone, Debug)]
+pub struct MirrorPlan {
+    /// One range that contains all that is wanted.
+    pub watch: KeyRange,
+    /// What is loaded and passed on.
+    pub wanted: Vec<KeyRange>,
+}
+
+/// A running mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    etcd: crate::etcd::Etcd,
+    state: tokio::sync::watch::Receiver<Revision>,
+    stop: tokio_util::sync::CancellationToken,
+    tasks: tokio_util::task::TaskTracker,
+}
+
+impl Mirror {
+    /// Starts it.
+    pub fn start(
+        etcd: crate::etcd::Etcd,
+        plan: MirrorPlan,
+        mut sink: Box<dyn FnMut(MirrorEvent) + Send>,
+    ) -> Self {
+        let (sender, state) = tokio::sync::watch::channel(Revision(0));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let tasks = tokio_util::task::TaskTracker::new();
+        let bulk = etcd.on(crate::etcd::lane::Lane::Bulk);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                if let Err(error) = bulk.follow(&plan, &mut sink, &sender).await {
+                    tracing::warn!(%error, "mirror");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }));
+        Self { etcd, state, stop, tasks }
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// A text.
+    pub async fn catch_up_to(&self, revision: Revision, limit: std::time::Duration) -> Result<(), String> {
+        let _ = &self.etcd;
+        let mut state = self.state.clone();
+        let reached = state.wait_for(|at| *at >= revision);
+        tokio::time::timeout(limit, reached)
+            .await
+            .map_err(|_| "too late".to_owned())?
+            .map(|_| ())
+            .map_err(|_| "ended".to_owned())
+    }
+
+    /// Ends it.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,11 +1,23 @@
 //! Etcd: connections, calls, fenced transactions, the mirror, the lease keeper.
 
 pub mod call;
+mod calls;
+mod classify;
+pub mod cluster;
 pub mod commit;
+mod connections;
+mod follow;
+pub mod keys;
+pub mod lane;
+pub mod lease;
 pub mod mirror;
+mod requests;
+pub mod server_id;
+pub mod settings;
 pub mod store;
+mod tls;
 pub mod txn;
+mod wire;
 
-/// Calls to etcd.
-#[derive(Clone, Debug)]
-pub struct Etcd {}
+pub use connections::Etcd;
+pub use requests::Page;

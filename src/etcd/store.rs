@@ -102,6 +102,57 @@ impl FencedStore {
         Self { etcd, fence, term_over, timeout }
     }
 
+    /// Carries the write out and settles it.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn commit_settled(&self, write: &Write) -> Result<Committed, WriteError> {
+        use crate::etcd::txn::{Txn, TxnOutcome};
+        let keys: Vec<String> = write.ops.iter().map(|op| op.key().to_owned()).collect();
+        let mut otherwise = vec![self.fence.active_key.clone()];
+        otherwise.extend(keys.clone());
+        let mut guards = vec![self.fence.guard()];
+        guards.extend(write.guards.clone());
+        let txn = Txn { guards, then: write.ops.clone(), otherwise };
+        let mut unknown = false;
+        loop {
+            if self.term_over.is_cancelled() {
+                return Err(WriteError::Deposed(self.fence.epoch));
+            }
+            match self.etcd.txn(txn.clone(), self.timeout).await {
+                Ok(TxnOutcome::Done(header)) => return Ok(Committed { revision: header.revision }),
+                Ok(TxnOutcome::GuardFailed(_, mut seen)) => {
+                    let active = seen.remove(0);
+                    if active.is_none_or(|kv| kv.mod_revision != self.fence.epoch.revision()) {
+                        return Err(WriteError::Deposed(self.fence.epoch));
+                    }
+                    if unknown {
+                        let ours = write.ops.iter().zip(&seen).all(|(op, kv)| match (op, kv) {
+                            (Op::Put { value, .. }, Some(kv)) => kv.value == *value,
+                            (Op::Delete { .. }, None) => true,
+                            _ => false,
+                        });
+                        if let (true, Some(revision)) =
+                            (ours, seen.iter().flatten().map(|kv| kv.mod_revision).max())
+                        {
+                            return Ok(Committed { revision });
+                        }
+                    }
+                    return Err(WriteError::Conflict { keys, seen });
+                }
+                Err(error) if !error.certainly_not_applied() => unknown = true,
+                Err(error) if !unknown => {
+                    return Err(match error.refusal() {
+                        Some(refusal) => WriteError::Refused(refusal.clone()),
+                        None => WriteError::NotSent(error),
+                    });
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The term's fence.
     pub fn fence(&self) -> &Fence {
         &self.fence
@@ -113,4 +164,13 @@ impl FencedStore {
 pub struct Committed {
     /// The mod revision of everything that it put.
     pub revision: Revision,
+}
+
+impl crate::etcd::commit::Commit for FencedStore {
+    fn commit_settled<'a>(
+        &'a self,
+        write: &'a Write,
+    ) -> crate::net::BoxFuture<'a, Result<Committed, WriteError>> {
+        Box::pin(self.commit_settled(write))
+    }
 }

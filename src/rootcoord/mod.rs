@@ -1,1 +1,16 @@
+//! The coordinator of schema and time.
+//!
+//! ```text
+//!   mirror ──▶ catalog, stored windows        hot in every phase
+//!                 │            │
+//!   activate ─────┴────────────┴──▶ Serving   one per term: timestamps, ids, the DDL worker
+//!                                      ▲
+//!   wire ──▶ service ──▶ core ─────────┘      a value first, then the gate, then the answer
+//! ```
 
+pub mod catalog;
+pub mod databases;
+pub mod ddl;
+pub mod failure;
+pub mod history;
+pub mod keys;

@@ -382,4 +382,28 @@ mod tests {
             })
         );
     }
+
+    proptest::proptest! {
+        /// Whatever stands in a key or a value, it stays on its line and can be read back.
+        #[test]
+        fn nothing_escapes_from_its_quotes(key: String, value: String) {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let mut fields = Fields::new(format);
+                fields.text(&key, &value);
+                let line = in_shanghai(format).line(head(&value), [fields.as_str(), ""]);
+                assert!(line.bytes().rev().skip(1).all(|byte| byte >= 0x20), "{line:?}");
+                if format == LogFormat::Json {
+                    let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+                    assert!(parsed[&key] == value.as_str() || ["level", "time", "caller", "message"].contains(&key.as_str()));
+                }
+            }
+            let mut text = String::new();
+            push_text(&mut text, &value);
+            let read = match text.strip_prefix('"') {
+                Some(_) => serde_json::from_str(&text).unwrap(),
+                None => text,
+            };
+            assert_eq!(read, value);
+        }
+    }
 }

@@ -4,10 +4,14 @@
 //! pipe that nobody reads and a full disk must not stop a coordinator. What finds no
 //! room is counted; what waits is written when the [`LogGuard`] is dropped.
 //!
+//! An error's field holds all its causes. What the original adds to it, a stack trace
+//! (`errorVerbose`, `stack`), has no counterpart here.
+//!
 //! A span that carries `traceID` shall be made at level ERROR, so that no log level
 //! hides it.
 
 mod destination;
+mod duration;
 mod file;
 mod layer;
 mod level;
@@ -38,6 +42,7 @@ use self::{
     spool::Spool,
 };
 pub use self::{
+    duration::GoDuration,
     layer::Chain,
     level::{LogLevel, UnknownLevel},
     line::LogFormat,
@@ -185,7 +190,7 @@ impl LogGuard {
     /// Waits until all that was logged so far is written. `false`: not within that time.
     pub fn flush(&self, within: Duration) -> bool {
         // Each is asked, also after one was late.
-        self.destinations.iter().fold(true, |all, destination| destination.flush(within) && all)
+        self.destinations.iter().filter(|destination| !destination.flush(within)).count() == 0
     }
 }
 

@@ -109,7 +109,8 @@ impl Spool {
     pub(super) fn flush(&self, within: Duration) -> bool {
         let mut waiting = self.waiting.lock();
         let wanted = waiting.taken + u64::from(!waiting.is_idle());
-        self.wait_while(&mut waiting, within, |waiting| waiting.finished < wanted && !waiting.ended)
+        self.wait_while(&mut waiting, within, |waiting| waiting.finished < wanted && !waiting.ended);
+        waiting.finished >= wanted
     }
 
     /// Takes nothing more, and waits until the thread has written all and ended.
@@ -117,7 +118,8 @@ impl Spool {
         let mut waiting = self.waiting.lock();
         waiting.closed = true;
         self.work.notify_one();
-        self.wait_while(&mut waiting, within, |waiting| !waiting.ended)
+        self.wait_while(&mut waiting, within, |waiting| !waiting.ended);
+        waiting.ended
     }
 
     fn wait_while(
@@ -125,9 +127,8 @@ impl Spool {
         waiting: &mut parking_lot::MutexGuard<'_, Waiting>,
         within: Duration,
         unfinished: impl Fn(&Waiting) -> bool,
-    ) -> bool {
+    ) {
         self.progress.wait_while_for(waiting, |waiting| unfinished(waiting), within);
-        !unfinished(waiting)
     }
 
     fn run(&self, mut destination: impl Destination) {
@@ -253,7 +254,7 @@ mod tests {
         let dropped = IntCounter::new("dropped", "lines").unwrap();
         let spool = Spool::start("test-log", Broken, dropped.clone()).unwrap();
         spool.push("one\n");
-        assert!(spool.flush(SOON));
+        assert!(!spool.flush(SOON), "never written, and known at once");
         assert!(spool.close(SOON));
         spool.push("two\n");
         assert_eq!(dropped.get(), 1);

@@ -1,79 +1,18 @@
 use std::{error::Error, fs, path::Path, time::Duration};
 
-use prometheus::IntCounter;
-use tempfile::TempDir;
 use tracing::{debug, dispatcher::with_default, error, error_span, info, warn};
 
 use super::*;
 use crate::{
-    clock::{BootInstant, UnixNanos},
     etcd::call::{CallError, Refusal},
+    telemetry::testing::{Logged, lines_of},
 };
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[derive(Debug)]
-struct Stopped;
-
-impl Clock for Stopped {
-    fn boot(&self) -> BootInstant {
-        BootInstant::default()
-    }
-
-    fn wall(&self) -> UnixNanos {
-        UnixNanos(1_663_732_713_855_000_000)
-    }
-}
-
-struct Logged {
-    folder: TempDir,
-    guard: LogGuard,
-    dropped: IntCounter,
-}
-
-fn log(format: LogFormat, level: LogLevel) -> Logged {
-    let folder = tempfile::tempdir().unwrap();
-    let dropped = IntCounter::new("dropped", "lines").unwrap();
-    let settings = LogSettings {
-        level,
-        format,
-        stdout: false,
-        file: Some(LogFileSettings {
-            folder: folder.path().join("made/when/missing"),
-            max_size_mb: 0,
-            max_age_days: 10,
-            max_backups: 20,
-        }),
-        ..LogSettings::default()
-    };
-    let guard = start(&settings, Role::RootCoord, Arc::new(Stopped), &dropped).unwrap();
-    Logged { folder, guard, dropped }
-}
-
-impl Logged {
-    /// What the process wrote, without time and caller's line number.
-    fn read(self) -> Vec<String> {
-        let Self { folder, guard, dropped } = self;
-        drop(guard);
-        assert_eq!(dropped.get(), 0);
-        let files: Vec<_> = fs::read_dir(folder.path().join("made/when/missing")).unwrap().collect();
-        assert_eq!(files.len(), 1, "{files:?}");
-        fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap().lines().map(after_caller).collect()
-    }
-}
-
-fn after_caller(line: &str) -> String {
-    let (before, after) = line.split_once("[log/tests.rs:").unwrap_or_else(|| panic!("no caller: {line}"));
-    let level = before.rsplit_once("] [").unwrap().1.trim_end();
-    let (number, rest) = after.split_once(']').unwrap();
-    assert!(number.parse::<u32>().is_ok(), "{line}");
-    format!("[{level}{rest}")
-}
-
 #[test]
 fn lines_of_events() {
-    let log = log(LogFormat::Text, LogLevel::Info);
-    with_default(log.guard.dispatch(), || {
+    let lines = lines_of(LogLevel::Info, || {
         info!("serverName: rootcoord is in STANDBY ...");
         error!("Server Id" = 3, "Root Coord disconnected from etcd, process will exit");
         debug!("not at this level");
@@ -85,7 +24,7 @@ fn lines_of_events() {
         tracing::info!(target: "h2::codec", "not from a library at this level");
     });
     assert_eq!(
-        log.read(),
+        lines,
         [
             r#"[INFO] ["serverName: rootcoord is in STANDBY ..."]"#,
             r#"[ERROR] ["Root Coord disconnected from etcd, process will exit"] ["Server Id"=3]"#,
@@ -98,8 +37,7 @@ fn lines_of_events() {
 
 #[test]
 fn the_trace_id_stands_first() {
-    let log = log(LogFormat::Text, LogLevel::Info);
-    with_default(log.guard.dispatch(), || {
+    let lines = lines_of(LogLevel::Info, || {
         let outer =
             error_span!("call", method = "AllocTimestamp", traceID = "0af7651916cd43dd8448eb211c80319c");
         let _outer = outer.enter();
@@ -110,7 +48,7 @@ fn the_trace_id_stands_first() {
         late.in_scope(|| info!("deeper"));
     });
     assert_eq!(
-        log.read(),
+        lines,
         [
             "[INFO] [inside] [traceID=0af7651916cd43dd8448eb211c80319c] [method=AllocTimestamp] [count=2]",
             "[INFO] [deeper] [traceID=ffff651916cd43dd8448eb211c80319c] [method=AllocTimestamp] [user=root]",
@@ -120,7 +58,7 @@ fn the_trace_id_stands_first() {
 
 #[test]
 fn the_level_changes_while_it_runs() {
-    let log = log(LogFormat::Text, LogLevel::Warn);
+    let log = Logged::new(LogFormat::Text, LogLevel::Warn);
     let handle = log.guard.handle();
     with_default(log.guard.dispatch(), || {
         let step = |number: u32| {
@@ -152,7 +90,7 @@ fn the_level_changes_while_it_runs() {
 
 #[test]
 fn json_has_the_same_keys() {
-    let Logged { folder, guard, .. } = log(LogFormat::Json, LogLevel::Info);
+    let Logged { folder, guard, .. } = Logged::new(LogFormat::Json, LogLevel::Info);
     with_default(guard.dispatch(), || {
         let _span = error_span!("call", traceID = "0af7").entered();
         info!("Server Id" = 3, address = "a:1", took = ?Duration::from_millis(5), "with \"fields\"");
@@ -173,7 +111,7 @@ fn json_has_the_same_keys() {
 
 #[test]
 fn the_file_gets_its_name_with_the_server_id() {
-    let log = log(LogFormat::Text, LogLevel::Info);
+    let log = Logged::new(LogFormat::Text, LogLevel::Info);
     let folder = log.folder.path().join("made/when/missing");
     let exists = |name: &str| Path::new(&folder).join(name).exists();
     with_default(log.guard.dispatch(), || info!("waiting for etcd"));
@@ -189,7 +127,7 @@ fn the_file_gets_its_name_with_the_server_id() {
 #[test]
 fn nothing_is_lost_or_torn_between_threads() {
     const EACH: usize = 2_000;
-    let log = log(LogFormat::Text, LogLevel::Info);
+    let log = Logged::new(LogFormat::Text, LogLevel::Info);
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let dispatch = log.guard.dispatch().clone();

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use nix::time::ClockId;
 use parking_lot::Mutex;
-use prometheus::{Counter, IntGauge, Registry, proto::MetricFamily};
+use prometheus::{Counter, Registry, proto::MetricFamily};
 
 use crate::{
     clock::Clock,
@@ -43,13 +43,13 @@ impl ProcessMetrics {
             threads: register.optional(&names::PROCESS_THREADS),
             registry: registry.clone(),
         };
-        let started: IntGauge = register.int_gauge(&names::PROCESS_START_TIME);
+        let started = register.gauge(&names::PROCESS_START_TIME);
         if let Some(after_boot) =
             fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(started_after_boot)
         {
             let age = clock.boot().since_boot().saturating_sub(after_boot);
             let at = Duration::from_nanos(clock.wall().0).saturating_sub(age);
-            started.set(i64::try_from(at.as_secs()).unwrap_or(i64::MAX));
+            started.set(at.as_secs_f64());
         }
         metrics
     }

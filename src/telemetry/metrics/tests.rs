@@ -5,23 +5,13 @@ use super::{
     *,
 };
 use crate::{
-    clock::{BootInstant, SystemClock, UnixNanos},
+    clock::SystemClock,
     ids::{Epoch, Revision},
-    telemetry::words::{CallOutcome, Phase, ProofResult, Stage, TakeoverCause, TermEnd},
+    telemetry::{
+        testing::Stopped,
+        words::{CallOutcome, Phase, ProofResult, Stage, TakeoverCause, TermEnd},
+    },
 };
-
-#[derive(Debug)]
-struct Stopped;
-
-impl Clock for Stopped {
-    fn boot(&self) -> BootInstant {
-        BootInstant::default()
-    }
-
-    fn wall(&self) -> UnixNanos {
-        UnixNanos(0)
-    }
-}
 
 /// Sets a bit of everything that has no value of its own.
 fn used(role: Role) -> Arc<Metrics> {
