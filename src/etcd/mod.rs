@@ -6,6 +6,7 @@ mod classify;
 pub mod cluster;
 pub mod commit;
 mod connections;
+mod follow;
 pub mod keys;
 pub mod lane;
 pub mod lease;

@@ -168,6 +168,11 @@ impl Endpoint {
             Some(_) => return Err(bad("neither http nor https")),
         }
         let host = uri.host().unwrap_or_default();
+        let rest = uri.authority().map_or("", |authority| authority.as_str());
+        match (rest.strip_prefix(host), uri.port_u16()) {
+            (Some(""), None) | (Some(_), Some(_)) => {}
+            _ => return Err(bad("not host:port or a URL")),
+        }
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() {
             return Err(bad("has no host"));
@@ -206,6 +211,7 @@ mod tests {
         check("https://a", false, r#"etcd endpoint "https://a": says https, but TLS is not enabled"#);
         check("http://a", true, r#"etcd endpoint "http://a": says http, but TLS is enabled"#);
         check("unix://a", false, r#"etcd endpoint "unix://a": neither http nor https"#);
+        check("root:pw@a:1", false, r#"etcd endpoint "root:pw@a:1": not host:port or a URL"#);
         check("a:99999", false, r#"etcd endpoint "a:99999": not host:port or a URL"#);
     }
 
