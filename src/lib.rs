@@ -1,6 +1,7 @@
 //! The coordinators of Milvus 2.3 as strongly consistent pairs. ARCHITECTURE.md
 //! says how the parts fit.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod election;

@@ -5,6 +5,7 @@
 //! from its default. [`table`] lists every key. [`Config::load`] reads everything that
 //! is there before etcd is; a watch feeds the rest into the [`ConfigStore`].
 
+mod check;
 mod dynamic;
 mod elsewhere;
 mod environment;
@@ -15,6 +16,7 @@ mod live;
 mod nearest;
 mod origin;
 mod reader;
+mod sample;
 mod scalar;
 mod secret;
 mod settings;
@@ -30,11 +32,13 @@ use std::{
 };
 
 pub use self::{
+    check::{CheckReport, EffectiveValue, check},
     dynamic::ConfigEvent,
     environment::process_environment,
     kind::{Kind, Unit},
     live::Live,
     origin::{ConfigError, Note, Origin, Problem},
+    sample::sample,
     secret::{MASK, Secret},
     settings::*,
     store::ConfigStore,
@@ -147,3 +151,5 @@ fn read_sources(sources: &Sources) -> (ConfigStore, Vec<PathBuf>, Vec<Note>, Vec
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

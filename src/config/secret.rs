@@ -64,24 +64,21 @@ pub(crate) fn shown(key: &str, value: &str) -> String {
     }
 }
 
-/// `scheme://user:password@host` becomes `scheme://******@host`, wherever it stands.
+/// `scheme://user:password@host` becomes `scheme://******@host`, and likewise without a
+/// scheme. A password may hold commas and slashes, so rather too much is masked than too little.
 fn without_users(value: &str) -> String {
-    let mut shown = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        shown.push_str(before);
-        let end = after.find(['/', ',', ' ', '?', '#']).unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
-            Some(user_end) => {
-                shown.push_str(MASK);
-                &after[user_end..]
-            }
-            None => after,
-        };
+    let masked = |part: &str| match part.rfind('@') {
+        Some(user_end) => format!("{MASK}{}", &part[user_end..]),
+        None => part.to_owned(),
+    };
+    match value.split_once("://") {
+        Some((scheme, rest)) => {
+            let rest: Vec<_> = rest.split("://").map(masked).collect();
+            format!("{scheme}://{}", rest.join("://"))
+        }
+        None if value.find(':') < value.rfind('@') && value.contains(':') => masked(value),
+        None => value.to_owned(),
     }
-    shown.push_str(rest);
-    shown
 }
 
 #[cfg(test)]
@@ -108,12 +105,18 @@ mod tests {
 
     #[test]
     fn urls_lose_their_user() {
-        assert_eq!(
-            shown("pulsar.address", "pulsar://me:hunter2@a:1,pulsar://b:2/x@y"),
-            "pulsar://******@a:1,pulsar://b:2/x@y"
-        );
-        assert_eq!(shown("trace.jaeger.url", "http://u:p@q@h/x"), "http://******@h/x");
-        assert_eq!(shown("trace.jaeger.url", "://@"), "://******@");
+        for (value, as_shown) in [
+            ("pulsar://me:hunter2@a:1,pulsar://b:2", "pulsar://******@a:1,pulsar://b:2"),
+            ("http://u:p@q@h/x", "http://******@h/x"),
+            ("http://u:a,b/c@h", "http://******@h"),
+            ("u:hunter2@e:1", "******@e:1"),
+            ("://@", "://******@"),
+            ("a:1,b:2", "a:1,b:2"),
+            ("a@b", "a@b"),
+            ("a@b:1", "a@b:1"),
+        ] {
+            assert_eq!(shown("pulsar.address", value), as_shown);
+        }
     }
 
     #[test]

@@ -1,9 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use crate::{
-    config::{origin::Origin, reader::Reader},
-    ids::Role,
-};
+use crate::{config::reader::Reader, ids::Role};
 
 /// The pair: how it stands by, takes over and gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +43,18 @@ pub struct RunDirectory {
     pub fallback: Option<PathBuf>,
 }
 
+impl RunDirectory {
+    /// Milvus's own folder has a fallback, as in Milvus; any other has none.
+    fn of(path: String) -> Self {
+        let fallback = (path == "/run/milvus").then(|| "/tmp/milvus".into());
+        Self { path: path.into(), fallback }
+    }
+}
+
 impl ActiveStandbySettings {
     pub(super) fn read(reader: &mut Reader<'_>, role: Role) -> Self {
         let section = role.section();
         let key = |name: &str| format!("{section}.activeStandby.{name}");
-        let run_directory = key("runDirectory");
         let settings = Self {
             enabled: reader.flag(&format!("{section}.enableActiveStandby")),
             lease: Duration::from_secs(reader.number(&key("leaseSeconds"))),
@@ -62,10 +66,7 @@ impl ActiveStandbySettings {
                 "exit" => OnLost::Exit,
                 _ => OnLost::Standby,
             },
-            run_directory: RunDirectory {
-                path: reader.text(&run_directory).into(),
-                fallback: (reader.origin(&run_directory) == Origin::Default).then(|| "/tmp/milvus".into()),
-            },
+            run_directory: RunDirectory::of(reader.text(&key("runDirectory"))),
             go_predecessor_wait: reader.time(&key("goPredecessorWaitSeconds")),
         };
         if settings.proof_window >= settings.lease {

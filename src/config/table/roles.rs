@@ -70,7 +70,7 @@ macro_rules! server_limits {
 }
 
 macro_rules! client_limits {
-    ($section:literal, $receive:literal) => {
+    ($section:literal) => {
         [
             item(
                 concat!($section, ".grpc.clientMaxSendSize"),
@@ -82,7 +82,7 @@ macro_rules! client_limits {
             .empty_is_default(),
             item(
                 concat!($section, ".grpc.clientMaxRecvSize"),
-                $receive,
+                "536870912",
                 BYTES,
                 "The largest answer in bytes that others take from this role.",
             )
@@ -95,7 +95,7 @@ macro_rules! client_limits {
 macro_rules! coordinator {
     ($section:literal, $port:literal) => {{
         const SERVER: [Item; 2] = server_limits!($section);
-        const CLIENT: [Item; 2] = client_limits!($section, "536870912");
+        const CLIENT: [Item; 2] = client_limits!($section);
         &[
             ip(concat!($section, ".ip")),
             port(concat!($section, ".port"), $port),
@@ -156,7 +156,7 @@ pub(super) static ROOT_COORD_ONLY: &[Item] = &[
     .live(),
 ];
 
-const PROXY_CLIENT: [Item; 2] = client_limits!("proxy", "67108864");
+const PROXY_CLIENT: [Item; 2] = client_limits!("proxy");
 
 /// What rootcoord reads of the proxies' section.
 pub(super) static PROXY: &[Item] = &[

@@ -37,22 +37,6 @@ fn off(value: &Value) -> Result<(), &'static str> {
     }
 }
 
-fn etcd_only(value: &Value) -> Result<(), &'static str> {
-    match value {
-        Value::Text(kind) if kind == "tikv" => Err("must be etcd: metadata in TiKV is not supported"),
-        _ => Ok(()),
-    }
-}
-
-fn cluster_queue(value: &Value) -> Result<(), &'static str> {
-    match value {
-        Value::Text(kind) if kind == "rocksmq" || kind == "natsmq" => {
-            Err("must be default, pulsar or kafka: rocksmq and natsmq exist in Milvus standalone only")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Etcd.
 pub(super) static STORE: &[Item] = &[
     item("etcd.endpoints", "localhost:2379", Kind::List, "The members of the etcd cluster, as host:port.")
@@ -91,8 +75,7 @@ pub(super) static STORE: &[Item] = &[
     item("etcd.auth.enabled", "false", Kind::Flag, "Whether to log in to etcd with userName and password."),
     item("etcd.auth.userName", "", Kind::Text, "The etcd user."),
     item("etcd.auth.password", "", Kind::Text, "The etcd user's password.").secret(),
-    item("metastore.type", "etcd", Kind::Choice(&["etcd", "tikv"]), "Where metadata lives. Must be etcd.")
-        .check(etcd_only),
+    item("metastore.type", "etcd", Kind::Choice(&["etcd"]), "Where metadata lives. TiKV is not supported."),
 ];
 
 /// The message queue.
@@ -100,11 +83,10 @@ pub(super) static QUEUE: &[Item] = &[
     item(
         "mq.type",
         "default",
-        Kind::Choice(&["default", "pulsar", "kafka", "rocksmq", "natsmq"]),
+        Kind::Choice(&["default", "pulsar", "kafka"]),
         "Which message queue the cluster uses. default: pulsar if pulsar.address is set, else kafka \
-         if kafka.brokerList is set, else none yet.",
-    )
-    .check(cluster_queue),
+         if kafka.brokerList is set, else none yet. rocksmq and natsmq exist in Milvus standalone only.",
+    ),
     item(
         "pulsar.address",
         "",
