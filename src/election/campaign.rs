@@ -158,12 +158,12 @@ mod tests {
         let header = Header { revision: Revision(60), ..Header::default() };
         assert_eq!(against.read(TxnOutcome::Done(header)).0, CampaignEnd::Won(Epoch(60)));
         // Somebody else was faster.
-        assert_eq!(against.read(failed(held(b"you", 8, 55), window(40))).0, CampaignEnd::Lost(Revision(77)));
+        assert_eq!(against.read(failed(held(b"you", 8, 55), window(40))).0, CampaignEnd::Lost(Revision(55)));
         assert_eq!(against.read(failed(None, window(40))).0, CampaignEnd::Lost(Revision(0)));
         // The first sending was applied, its answer lost.
         assert_eq!(against.read(failed(held(b"me", 9, 58), window(58))).0, CampaignEnd::Won(Epoch(58)));
         // An own value of an earlier candidacy is not this one.
-        assert_eq!(against.read(failed(held(b"me", 3, 58), window(58))).0, CampaignEnd::Lost(Revision(77)));
+        assert_eq!(against.read(failed(held(b"me", 3, 58), window(58))).0, CampaignEnd::Lost(Revision(58)));
         // The victim extended a window in the meantime.
         assert_eq!(
             against.read(failed(held(b"you", 8, 50), window(45))),
