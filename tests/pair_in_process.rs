@@ -9,7 +9,7 @@ use milvus_coord::{
         core::{RoleCore, Stake, Term},
         death_watch::{DeathWatch, LockFiles},
         gate::GateSettings,
-        instance::{Handles, Instance, InstanceSettings, World},
+        instance::{DeathWatchOf, Handles, Instance, InstanceSettings, World},
         life::Exit,
         notes::{Note, Witness},
         peer_service::StatusSource as _,
@@ -23,7 +23,7 @@ use milvus_coord::{
         settings::EtcdSettings,
         txn::KeyValue,
     },
-    ids::{Revision, Role, ServerId},
+    ids::{Revision, Role},
     net::{BoxFuture, Tcp},
     rpc::{
         gatehouse::{Gatehouse, GatehouseSettings, Identity, NoHooks},
@@ -31,7 +31,7 @@ use milvus_coord::{
     },
 };
 use milvus_coord_testbed::etcd::Etcd as EtcdServers;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,6 +134,7 @@ impl Ground {
             write_timeout: Duration::from_secs(1),
             rules: Rules::default(),
         };
+        let death_watch = DeathWatchOf(Arc::new(move |_| Arc::clone(&death_watch)));
         let world = World { etcd, dial: dial.clone(), clock, death_watch };
         let (instance, handles) =
             Instance::new(settings, world, Arc::clone(&core) as _, Arc::new(Tell(name)), vec![]);

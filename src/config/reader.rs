@@ -97,11 +97,8 @@ impl<'a> Reader<'a> {
         match known.item.read(&entry.value) {
             Ok(value) => value,
             Err(what) => {
-                let what = format!(
-                    "{} is {}; it {what}",
-                    known.item.key,
-                    quoted(&entry.spelled, known.item.key, &entry.value)
-                );
+                let what =
+                    format!("{} is {}; it {what}", known.item.key, quoted(known.item.key, &entry.value));
                 self.problems.push(Problem { origin: Some(entry.origin), what });
                 known.item.default_value()
             }
@@ -109,13 +106,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value as an error may show it. Hidden if either the key or its spelling is secret.
-fn quoted(spelled: &str, key: &str, value: &str) -> String {
+/// The value as an error may show it.
+fn quoted(key: &str, value: &str) -> String {
     if value.is_empty() {
         return "empty".into();
-    }
-    if secret::is_secret(spelled) || secret::is_secret(key) {
-        return "set to something else".into();
     }
     let shown = secret::shown(key, value);
     match shown.char_indices().nth(MAX_SHOWN) {

@@ -108,8 +108,8 @@ impl ConfigStore {
             .collect()
     }
 
-    /// A variable with a fixed name that is no key of the file.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
+    /// An environment variable by its exact name, for what is no key of the file; empty counts as absent.
+    pub fn variable(&self, name: &str) -> Option<String> {
         let entry = self.fixed.first()?.entries.get(&squeeze_variable(name))?;
         (entry.spelled == name && !entry.value.is_empty()).then(|| entry.value.clone())
     }

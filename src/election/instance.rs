@@ -31,7 +31,7 @@ use crate::{
         keys::Keys,
         lease::Pulse,
         mirror::{KeyRange, Mirror, MirrorEvent, MirrorPlan},
-        server_id,
+        server_id::draw_server_id,
     },
     ids::{Role, ServerId},
     net::Dial,
@@ -86,8 +86,19 @@ pub struct World {
     pub dial: Arc<dyn Dial>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// Certain news of other processes' ends.
-    pub death_watch: Arc<dyn DeathWatch>,
+    /// Certain news of other processes' ends, once it is known which etcd cluster this
+    /// is: the same role and id can exist in two clusters on one machine.
+    pub death_watch: DeathWatchOf,
+}
+
+/// Makes the death watch for an etcd cluster, named by its id.
+#[derive(Clone)]
+pub struct DeathWatchOf(pub Arc<dyn Fn(u64) -> Arc<dyn DeathWatch> + Send + Sync>);
+
+impl std::fmt::Debug for DeathWatchOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeathWatchOf")
+    }
 }
 
 /// What the rest of the process may hold on to.
@@ -193,16 +204,18 @@ impl Instance {
         let Some(own) = stop.run_until_cancelled(self.take_server_id()).await else { return Exit::Done };
         self.own.send_replace(own);
         self.vitals.begun(own);
-        if let Err(error) = self.world.death_watch.declare(own) {
+        let cluster_id = self.world.etcd.cluster().borrow().cluster_id;
+        let death_watch = (self.world.death_watch.0)(cluster_id);
+        if let Err(error) = death_watch.declare(own) {
             tracing::warn!(%error, "no lock file: others learn of this process's end by its connections only");
         }
 
         let settings = &self.settings;
         let (role, keys) = (settings.role, &settings.keys);
-        let mut wanted = vec![KeyRange::prefix(&keys.sessions())];
+        let mut wanted = vec![keys.sessions()];
         wanted.extend(self.listeners.iter().flat_map(|listener| listener.ranges()));
-        let mut observer = Observer::new(keys.sessions(), self.observed, self.listeners);
-        let plan = MirrorPlan { watch: KeyRange::prefix(&keys.root_prefix()), wanted };
+        let mut observer = Observer::new(keys.sessions().start, self.observed, self.listeners);
+        let plan = MirrorPlan { watch: keys.everything(), wanted };
         let mirror = Arc::new(Mirror::start(
             self.world.etcd.clone(),
             plan,
@@ -217,7 +230,7 @@ impl Instance {
             clock: Arc::clone(&self.world.clock),
             core: Arc::clone(&self.core),
             active_key: keys.active(role),
-            own_key: settings.active_standby.then(|| keys.session(role, own)),
+            own_key: settings.active_standby.then(|| keys.instance(role.name(), own)),
             session,
             lease_ttl: settings.lease_ttl,
             pulse: Pulse::new(Arc::clone(&self.world.clock)),
@@ -245,7 +258,7 @@ impl Instance {
             ground,
             mirror: Arc::clone(&mirror),
             observed: self.vitals.observed(),
-            death_watch: self.world.death_watch,
+            death_watch,
             hub: self.hub,
             vitals: self.vitals,
             inbox,
@@ -262,9 +275,8 @@ impl Instance {
 
     /// Waits for etcd for as long as it takes.
     async fn take_server_id(&self) -> ServerId {
-        let key = self.settings.keys.server_id_counter();
         loop {
-            match server_id::allocate(&self.world.etcd, &key, SERVER_ID_TIMEOUT).await {
+            match draw_server_id(&self.world.etcd, &self.settings.keys, SERVER_ID_TIMEOUT).await {
                 Ok(id) => return id,
                 Err(error) => {
                     tracing::warn!(
