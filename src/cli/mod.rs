@@ -4,10 +4,18 @@
 //! these.
 
 pub mod args;
+mod ask;
 mod config_check;
 mod exit;
+mod failure;
 mod go_flags;
+pub mod health;
 mod role;
+mod rows;
+mod sessions;
+pub mod status;
+pub mod switchover;
+pub mod table;
 
 use std::{
     ffi::OsString,
@@ -18,7 +26,7 @@ use std::{
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use self::args::{Cli, Command, ConfigCommand};
-pub use self::exit::Exit;
+pub use self::{exit::Exit, failure::Failure};
 use crate::config::{Sources, sample};
 
 /// Runs the program. `arguments`: the program's name first.

@@ -14,6 +14,7 @@ mod requests;
 pub mod server_id;
 pub mod settings;
 pub mod store;
+mod time_to_live;
 mod tls;
 pub mod txn;
 mod wire;
