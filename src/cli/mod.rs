@@ -112,4 +112,6 @@ mod cluster {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -131,20 +131,19 @@ impl Sessions {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ids::Role;
+    use crate::cli::testing;
 
-    pub(crate) const PREFIX: &str = "by-dev/meta/session/";
+    pub(in crate::cli) const PREFIX: &str = "by-dev/meta/session/";
 
-    pub(crate) fn own_session(id: i64) -> Session {
-        let address = format!("10.0.0.{id}:53100");
-        Session::coordinator(Role::RootCoord, ServerId(id), address, "host".into())
+    pub(in crate::cli) fn own_session(id: i64) -> Session {
+        testing::own_session(id, format!("10.0.0.{id}:53100"))
     }
 
-    pub(crate) fn milvus_session(id: i64) -> Session {
-        Session { coord: String::new(), ..own_session(id) }
+    pub(in crate::cli) fn milvus_session(id: i64) -> Session {
+        testing::milvus_session(id, format!("10.0.0.{id}:53100"))
     }
 
-    pub(crate) fn entry(name: &str, value: &[u8], revision: i64, lease: i64) -> KeyValue {
+    pub(in crate::cli) fn entry(name: &str, value: &[u8], revision: i64, lease: i64) -> KeyValue {
         KeyValue {
             key: format!("{PREFIX}{name}"),
             value: value.to_vec(),
