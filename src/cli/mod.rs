@@ -12,10 +12,12 @@ mod go_flags;
 pub mod health;
 mod role;
 mod rows;
+mod run;
 mod sessions;
 pub mod status;
 pub mod switchover;
 pub mod table;
+mod witness;
 
 use std::{
     ffi::OsString,
@@ -69,9 +71,8 @@ fn run(command: Command, program: &str) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             told(print(&script))
         }
-        Command::Run(_) | Command::Status(_) | Command::Switchover(_) | Command::Health(_) => {
-            cluster::run(&command)
-        }
+        Command::Run(args) => run::run(&args),
+        Command::Status(_) | Command::Switchover(_) | Command::Health(_) => cluster::run(&command),
     }
 }
 
@@ -100,11 +101,10 @@ mod cluster {
     /// Says that the command is not there, and fails.
     pub(super) fn run(command: &Command) -> Exit {
         let name = match command {
-            Command::Run(_) => "run",
             Command::Status(_) => "status",
             Command::Switchover(_) => "switchover",
             Command::Health(_) => "health",
-            Command::Config(_) | Command::Completions { .. } => "this command",
+            Command::Run(_) | Command::Config(_) | Command::Completions { .. } => "this command",
         };
         let _ = writeln!(std::io::stderr(), "error: {name} is not built yet");
         Exit::Failed

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{
     election::session::{Kind, Session},
-    etcd::{Etcd, call::CallError, keys::Keys, mirror::KeyRange, txn::KeyValue},
+    etcd::{Etcd, call::CallError, keys::Keys, txn::KeyValue},
     ids::{Epoch, LeaseId, Revision, ServerId},
 };
 
@@ -79,9 +79,9 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Reads them.
     pub(super) async fn read(etcd: &Etcd, keys: &Keys, limit: Duration) -> Result<Self, CallError> {
-        let prefix = keys.sessions();
-        let listed = etcd.list(&KeyRange::prefix(&prefix), limit).await?;
-        Ok(Self::of(&prefix, &listed.value, listed.header.revision))
+        let range = keys.sessions();
+        let listed = etcd.list(&range, limit).await?;
+        Ok(Self::of(&range.start, &listed.value, listed.header.revision))
     }
 
     /// Those among `entries`, which are what stands below `prefix` at that revision.

@@ -64,7 +64,7 @@ pub async fn status(
         }
         (sessions, seen) = looking.look().await?;
     }
-    let report = report(&seen, sessions.at, &keys.sessions(), &TimeZone::system());
+    let report = report(&seen, sessions.at, &keys.sessions().start, &TimeZone::system());
     write(&report.rows, &report.troubles, options.json, out)?;
     Ok(if report.troubles.is_empty() { Exit::Done } else { Exit::Failed })
 }

@@ -171,7 +171,7 @@ impl Cluster {
     }
 
     pub(super) async fn put(&self, name: &str, value: Vec<u8>, lease: Option<LeaseId>) {
-        let key = format!("{}{name}", keys().sessions());
+        let key = format!("{}{name}", keys().sessions().start);
         let txn = Txn { guards: vec![], then: vec![Op::Put { key, value, lease }], otherwise: vec![] };
         self.etcd.txn(txn, LIMIT).await.unwrap();
     }

@@ -27,6 +27,7 @@ use crate::{
         streams::{News, Streams, Target},
         tasks::{Acknowledged, Ground},
         verdict::Victim,
+        vitals::Vitals,
     },
     etcd::{
         lease::{LeaseKeeper, LeaseState},
@@ -74,6 +75,8 @@ pub struct Driver {
     pub death_watch: Arc<dyn DeathWatch>,
     /// The streams of others to this instance.
     pub hub: Arc<PeerHub>,
+    /// For operators.
+    pub vitals: Arc<Vitals>,
     /// Own events.
     pub inbox: mpsc::Receiver<Event>,
     /// Of operators and peers.
@@ -432,6 +435,7 @@ impl Running {
     fn keep(&mut self, keeper: LeaseKeeper) {
         let (id, until) = (keeper.id(), keeper.answered_until());
         self.lease_state = Some(keeper.state());
+        self.driver.vitals.lease_until(until);
         self.keeper = Some(Arc::new(keeper));
         // What was told before this registration must be heard again to count.
         self.streams.renew();
@@ -449,7 +453,10 @@ impl Running {
         };
         let id = keeper.id();
         match state {
-            LeaseState::Held { answered_until, .. } => self.step(Event::LeaseUntil(id, answered_until)),
+            LeaseState::Held { answered_until, .. } => {
+                self.driver.vitals.lease_until(answered_until);
+                self.step(Event::LeaseUntil(id, answered_until));
+            }
             LeaseState::Gone => {
                 self.lease_state = None;
                 self.note(Note::LeaseGone(id));
@@ -532,7 +539,10 @@ impl Running {
                 self.spawn(async move { ground.revoke_victim(victim, lease).await });
             }
             Action::Activate { epoch, quiet_at } => self.activate(epoch, quiet_at),
-            Action::NoteActive(epoch) => self.note(Note::Serving(epoch)),
+            Action::NoteActive(epoch) => {
+                self.driver.vitals.serving(true);
+                self.note(Note::Serving(epoch));
+            }
             Action::EndTerm(epoch, loss) => self.end_term(epoch, loss),
             Action::Drain(_) => {
                 let quiesce = Arc::clone(&self.driver.quiesce);
@@ -600,6 +610,14 @@ impl Running {
         let fence = Fence { active_key: ground.active_key.clone(), epoch };
         let store =
             FencedStore::new(ground.etcd.clone(), fence, over.clone(), self.driver.settings.write_timeout);
+        let (fence_lost, told) = (store.fence_lost().clone(), ground.clone());
+        let ended = over.clone();
+        self.spawn(async move {
+            tokio::select! {
+                () = fence_lost.cancelled() => told.tell(Event::Deposed(epoch)).await,
+                () = ended.cancelled() => {}
+            }
+        });
         let term = Term {
             epoch,
             server_id: self.driver.settings.own,
@@ -655,6 +673,7 @@ impl Running {
     /// From here on nothing of the term goes out. The future ends when nothing of it runs.
     fn close_term(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let term = self.term.take();
+        self.driver.vitals.serving(false);
         if let Some(open) = &term {
             open.term.gate.end();
             open.term.over.cancel();

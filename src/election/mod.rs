@@ -6,6 +6,7 @@ pub mod death_watch;
 pub mod driver;
 pub mod gate;
 pub mod hub;
+pub mod instance;
 pub mod life;
 
 pub mod notes;

@@ -15,7 +15,10 @@ use crate::{
         standing::Peer,
         verdict::Victim,
     },
-    etcd::{mirror::MirrorEvent, txn::KeyValue},
+    etcd::{
+        mirror::{KeyRange, MirrorEvent},
+        txn::KeyValue,
+    },
     ids::{Epoch, LeaseId, Revision, Role, ServerId},
 };
 
@@ -91,6 +94,10 @@ impl Observed {
     }
 
     fn put(&mut self, name: &str, kv: &KeyValue) {
+        // The counter of server ids lies among the sessions.
+        if name == "id" {
+            return;
+        }
         match Session::decode(&kv.value) {
             Ok(session) => {
                 self.unreadable.remove(name);
@@ -111,6 +118,9 @@ impl Observed {
 
 /// Hears every event of the mirror, in order.
 pub trait MirrorListener: Send + Sync {
+    /// What it needs to hear of. It hears of what others need, too.
+    fn ranges(&self) -> Vec<KeyRange>;
+
     /// One event. Must not block.
     fn hear(&self, event: &MirrorEvent);
 }
@@ -132,10 +142,13 @@ impl fmt::Debug for Observer {
 }
 
 impl Observer {
-    /// An observer of the sessions below `prefix` (with its slash), and where its state is published.
-    pub fn new(prefix: String, listeners: Vec<Arc<dyn MirrorListener>>) -> (Self, watch::Receiver<Observed>) {
-        let (published, receiver) = watch::channel(Observed::default());
-        (Self { prefix, loading: None, published, listeners }, receiver)
+    /// An observer of the sessions below `prefix` (with its slash) that publishes there.
+    pub fn new(
+        prefix: String,
+        published: watch::Sender<Observed>,
+        listeners: Vec<Arc<dyn MirrorListener>>,
+    ) -> Self {
+        Self { prefix, loading: None, published, listeners }
     }
 
     /// Takes the mirror's next event.
@@ -205,7 +218,8 @@ mod tests {
     }
 
     fn observer() -> (Observer, watch::Receiver<Observed>) {
-        Observer::new("by-dev/meta/session/".to_owned(), vec![])
+        let (published, observed) = watch::channel(Observed::default());
+        (Observer::new("by-dev/meta/session/".to_owned(), published, vec![]), observed)
     }
 
     #[test]

@@ -18,7 +18,6 @@ struct Inner {
     own: ServerId,
     lease_until: BootInstant,
     active_since: Option<UnixNanos>,
-    observed: Option<watch::Receiver<Observed>>,
 }
 
 /// See the module. The life cycle writes it, answers read it.
@@ -29,6 +28,7 @@ pub struct Vitals {
     clock: Arc<dyn Clock>,
     etcd: Etcd,
     standing: watch::Receiver<Standing>,
+    observed: watch::Receiver<Observed>,
     inner: Mutex<Inner>,
 }
 
@@ -40,15 +40,19 @@ impl Vitals {
         clock: Arc<dyn Clock>,
         etcd: Etcd,
         standing: watch::Receiver<Standing>,
+        observed: watch::Receiver<Observed>,
     ) -> Arc<Self> {
-        Arc::new(Self { role, address, clock, etcd, standing, inner: Mutex::default() })
+        Arc::new(Self { role, address, clock, etcd, standing, observed, inner: Mutex::default() })
     }
 
-    /// The own id is known now, and where the mirror is published.
-    pub fn begun(&self, own: ServerId, observed: watch::Receiver<Observed>) {
-        let mut inner = self.inner.lock();
-        inner.own = own;
-        inner.observed = Some(observed);
+    /// The own id is known now.
+    pub fn begun(&self, own: ServerId) {
+        self.inner.lock().own = own;
+    }
+
+    /// What the mirror shows of sessions.
+    pub fn observed(&self) -> watch::Receiver<Observed> {
+        self.observed.clone()
     }
 
     /// The own lease is surely valid until then.
@@ -91,12 +95,9 @@ impl StatusSource for Vitals {
         let standing = self.standing.borrow().clone();
         let lease_left_ms = self.lease_left_ms();
         let inner = self.inner.lock();
-        let (mirror, holder) = match &inner.observed {
-            Some(observed) => {
-                let observed = observed.borrow();
-                (observed.at, observed.holder(self.role).map(|holder| holder.victim.epoch))
-            }
-            None => Default::default(),
+        let (mirror, holder) = {
+            let observed = self.observed.borrow();
+            (observed.at, observed.holder(self.role).map(|holder| holder.victim.epoch))
         };
         StatusResponse {
             role: self.role.name().to_owned(),

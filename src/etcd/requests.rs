@@ -8,10 +8,10 @@ use etcd_client::{GetOptions, Txn as EtcdTxn, TxnOp};
 
 use crate::{
     etcd::{
-        call::{Answer, CallError, Granted, Refusal},
+        call::{Answer, CallError, Granted, Header, Refusal},
         connections::{Etcd, header},
         mirror::KeyRange,
-        txn::{KeyValue, Op, Txn, TxnOutcome},
+        txn::{KeyValue, Txn, TxnOutcome},
         wire,
     },
     ids::{LeaseId, Revision},
@@ -138,11 +138,15 @@ impl Etcd {
     /// # Errors
     /// [`CallError`].
     pub async fn txn(&self, txn: Txn, limit: Duration) -> Result<TxnOutcome, CallError> {
+        self.carry_out(&txn, limit).await
+    }
+
+    /// [`txn`](Self::txn), for those who send the same one again.
+    pub(crate) async fn carry_out(&self, txn: &Txn, limit: Duration) -> Result<TxnOutcome, CallError> {
         let before = self.newest_revision();
-        let request = &txn;
         let told = self
             .tell("txn", limit, |mut connection| async move {
-                let response = connection.kv.txn(wire::txn(request)).await?;
+                let response = connection.kv.txn(wire::txn(txn)).await?;
                 let header = header(response.header());
                 let outcome = if response.succeeded() {
                     TxnOutcome::Done(header)
@@ -155,7 +159,7 @@ impl Etcd {
         match told {
             Ok(answer) => Ok(answer.value),
             Err(CallError::Refused { refusal: Refusal::NoSpace, .. }) => {
-                self.after_no_space(&txn, before, limit).await
+                self.after_no_space(txn, before, limit).await
             }
             Err(error) => Err(error),
         }
@@ -176,9 +180,7 @@ impl Etcd {
             Err(error) => return Err(CallError::Unknown { what: "txn", source: error.into() }),
         };
         match txn.landed(&found.value, before) {
-            Some(Some(revision)) => {
-                Ok(TxnOutcome::Done(crate::etcd::call::Header { revision, ..found.header }))
-            }
+            Some(Some(revision)) => Ok(TxnOutcome::Done(Header { revision, ..found.header })),
             Some(None) | None => Err(CallError::Refused { what: "txn", refusal: Refusal::NoSpace }),
         }
     }
@@ -213,105 +215,4 @@ impl Etcd {
 
 fn to_limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-impl Op {
-    /// Whether it takes space.
-    pub(crate) fn is_put(&self) -> bool {
-        matches!(self, Self::Put { .. })
-    }
-}
-
-impl Etcd {
-    /// One keep-alive.
-    pub(crate) async fn keep_alive_once(
-        &self,
-        lease: LeaseId,
-        limit: Duration,
-    ) -> Result<(crate::etcd::call::Header, Duration), CallError> {
-        let answer = self
-            .tell("keep-alive", limit, |mut connection| async move {
-                let (mut keeper, mut stream) = connection.lease.keep_alive(lease.0).await?;
-                keeper.keep_alive().await?;
-                let response = stream.message().await?;
-                let ttl = response.as_ref().map_or(0, |response| response.ttl()).max(0);
-                Ok((
-                    header(response.as_ref().and_then(|response| response.header())),
-                    Duration::from_secs(ttl as u64),
-                ))
-            })
-            .await?;
-        Ok((answer.header, answer.value))
-    }
-}
-
-impl Etcd {
-    pub(crate) async fn follow(
-        &self,
-        plan: &crate::etcd::mirror::MirrorPlan,
-        sink: &mut Box<dyn FnMut(crate::etcd::mirror::MirrorEvent) + Send>,
-        sender: &tokio::sync::watch::Sender<Revision>,
-    ) -> Result<(), CallError> {
-        use crate::etcd::mirror::MirrorEvent;
-        let failed = |source: String| CallError::Unknown { what: "watch", source: source.into() };
-        sink(MirrorEvent::Reset);
-        let mut at = crate::etcd::call::Header::default();
-        for range in &plan.wanted {
-            let listed = self.list(range, Duration::from_secs(30)).await?;
-            at = if at.revision.0 == 0 || listed.header.revision < at.revision { listed.header } else { at };
-            for kv in listed.value {
-                sink(MirrorEvent::Entry(kv));
-            }
-        }
-        sink(MirrorEvent::Loaded(at));
-        sender.send_replace(at.revision);
-        let slot = self.line().current();
-        let mut connection =
-            slot.connection(&self.shared).await.map_err(|error| failed(error.to_string()))?;
-        let options = etcd_client::WatchOptions::new()
-            .with_range(plan.watch.end.clone())
-            .with_start_revision(at.revision.0 + 1);
-        let mut stream = connection
-            .watch
-            .watch(plan.watch.start.clone(), Some(options))
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        loop {
-            let response = stream
-                .message()
-                .await
-                .map_err(|error| failed(error.to_string()))?
-                .ok_or_else(|| failed("end".into()))?;
-            if response.canceled() {
-                return Err(failed(response.cancel_reason().to_owned()));
-            }
-            let Some(revision) = response.header().map(|header| Revision(header.revision())) else {
-                continue;
-            };
-            if response.created() {
-                continue;
-            }
-            for event in response.events() {
-                let Some(kv) = event.kv() else { continue };
-                let key = kv.key_str().unwrap_or_default().to_owned();
-                if !plan.wanted.iter().any(|range| range.contains(&key)) {
-                    continue;
-                }
-                match event.event_type() {
-                    etcd_client::EventType::Put => sink(MirrorEvent::Put(KeyValue {
-                        key,
-                        value: kv.value().to_vec(),
-                        create_revision: Revision(kv.create_revision()),
-                        mod_revision: Revision(kv.mod_revision()),
-                        lease: LeaseId(kv.lease()),
-                    })),
-                    etcd_client::EventType::Delete => {
-                        sink(MirrorEvent::Deleted(key, Revision(kv.mod_revision())))
-                    }
-                }
-            }
-            sink(MirrorEvent::UpTo(revision));
-            sender.send_replace(revision);
-        }
-    }
 }

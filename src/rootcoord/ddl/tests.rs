@@ -262,9 +262,9 @@ async fn on_the_way_out_the_queue_is_emptied_and_takes_nothing_new() {
     let waiting: Vec<_> = ["a", "b", "c"]
         .map(|name| {
             let queue = bed.queue.clone();
-            clients.spawn(
-                async move { queue.carry_out(Request::Create { name: name.to_owned(), id: None }).await },
-            )
+            clients.spawn(async move {
+                queue.carry_out(Request::Create { name: name.to_owned(), id: None }).await
+            })
         })
         .into();
     bed.store.wait_hanging().await;
