@@ -18,6 +18,7 @@ pub mod server_id;
 pub mod settings;
 mod settle;
 pub mod store;
+mod time_to_live;
 mod tls;
 pub mod txn;
 pub mod wait;
