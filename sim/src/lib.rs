@@ -6,3 +6,6 @@
 //! its clock and network seams, etcd's client, gRPC.
 
 pub mod fake_etcd;
+pub mod machine;
+pub mod net;
+pub mod world;
