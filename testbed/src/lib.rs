@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod bed;
+pub mod catalog;
 pub mod certificates;
 pub mod etcd;
 pub mod faketime;

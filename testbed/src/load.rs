@@ -59,7 +59,7 @@ pub struct Load {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Whoever is ACTIVE, as Milvus's clients find it.
-    Active(Follower),
+    Active(Box<Follower>),
     /// This one, without repeating a failed call: a client that holds on to its
     /// connection.
     One(Direct),
@@ -68,7 +68,7 @@ pub enum Target {
 impl Target {
     fn for_caller(&self, separate: bool) -> Self {
         match self {
-            Self::Active(client) if separate => Self::Active(client.separate()),
+            Self::Active(client) if separate => Self::Active(Box::new(client.separate())),
             other => other.clone(),
         }
     }
@@ -93,7 +93,7 @@ impl Target {
 
 impl From<&Follower> for Target {
     fn from(client: &Follower) -> Self {
-        Self::Active(client.clone())
+        Self::Active(Box::new(client.clone()))
     }
 }
 

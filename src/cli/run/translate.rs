@@ -4,17 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, ConfigStore, OnLost, Settings},
-    election::{
-        gate::GateSettings,
-        instance::InstanceSettings,
-        observer::MirrorListener,
-        rules::Rules,
-    },
+    election::{gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules},
     etcd::{
         keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
+    rootcoord::core::RootCoordSettings,
     telemetry::log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
 };
 
@@ -54,8 +50,7 @@ pub(super) fn etcd(settings: &config::EtcdSettings) -> EtcdSettings {
             min_version: if tls.only_tls13 { TlsVersion::V1_3 } else { TlsVersion::V1_2 },
         })
     });
-    wanted.auth =
-        settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
+    wanted.auth = settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
     wanted
 }
 
@@ -73,11 +68,7 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
         keys: keys.clone(),
         active_standby: pair.enabled,
         lease_ttl: pair.lease,
-        gate: GateSettings {
-            proof_window: pair.proof_window,
-            strict: pair.strict,
-            rules: Rules::default(),
-        },
+        gate: GateSettings { proof_window: pair.proof_window, strict: pair.strict, rules: Rules::default() },
         fast_takeover: pair.fast_takeover,
         foreign_wait: pair.go_predecessor_wait,
         exit_on_loss: pair.on_lost == OnLost::Exit,
@@ -87,6 +78,15 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
     }
 }
 
+pub(super) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordSettings {
+    RootCoordSettings::new(
+        keys.meta().to_owned(),
+        keys.kv().to_owned(),
+        usize::try_from(settings.root_coord.max_database_num).unwrap_or(usize::MAX),
+        settings.active_standby.lease,
+    )
+}
+
 fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
@@ -94,18 +94,18 @@ fn host_name() -> String {
 /// Settings below `<root>/config/` as they change.
 #[derive(Debug)]
 struct ConfigFeed {
-    prefix: String,
+    range: KeyRange,
     store: Arc<ConfigStore>,
     loading: parking_lot::Mutex<Option<Vec<(String, String)>>>,
 }
 
 pub(super) fn config_feed(keys: &Keys, store: &Arc<ConfigStore>) -> Arc<dyn MirrorListener> {
-    Arc::new(ConfigFeed { prefix: keys.config(), store: Arc::clone(store), loading: Default::default() })
+    Arc::new(ConfigFeed { range: keys.config(), store: Arc::clone(store), loading: Default::default() })
 }
 
 impl MirrorListener for ConfigFeed {
     fn ranges(&self) -> Vec<KeyRange> {
-        vec![KeyRange::prefix(&self.prefix)]
+        vec![self.range.clone()]
     }
 
     fn hear(&self, event: &MirrorEvent) {
@@ -113,7 +113,7 @@ impl MirrorListener for ConfigFeed {
             MirrorEvent::Reset => *self.loading.lock() = Some(Vec::new()),
             MirrorEvent::Entry(kv) => {
                 if let (Some(name), Some(loading)) =
-                    (kv.key.strip_prefix(&self.prefix), self.loading.lock().as_mut())
+                    (kv.key.strip_prefix(&self.range.start), self.loading.lock().as_mut())
                 {
                     loading.push((name.to_owned(), String::from_utf8_lossy(&kv.value).into_owned()));
                 }
@@ -124,12 +124,12 @@ impl MirrorListener for ConfigFeed {
                 }
             }
             MirrorEvent::Put(kv) => {
-                if let Some(name) = kv.key.strip_prefix(&self.prefix) {
+                if let Some(name) = kv.key.strip_prefix(&self.range.start) {
                     self.store.apply_dynamic(name, Some(&String::from_utf8_lossy(&kv.value)));
                 }
             }
             MirrorEvent::Deleted(key, _) => {
-                if let Some(name) = key.strip_prefix(&self.prefix) {
+                if let Some(name) = key.strip_prefix(&self.range.start) {
                     self.store.apply_dynamic(name, None);
                 }
             }
