@@ -1,11 +1,9 @@
 //! Instances in one process on a real etcd: election and takeover, without a role of their own.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use milvus_coord::{
+    clock::BootInstant,
     clock::{Clock, SystemClock, UnixNanos},
     election::{
         core::{RoleCore, Stake, Term},
@@ -18,7 +16,6 @@ use milvus_coord::{
         rules::Rules,
         standing::Standing,
     },
-    clock::BootInstant,
     etcd::{
         Etcd,
         keys::Keys,
@@ -151,7 +148,8 @@ impl Ground {
         ));
         let services = Services::new(Sizes::default()).peer(Arc::new(handles.peer_service.clone()));
         let server =
-            Server::start(Box::new(listener), services, Arc::clone(&gatehouse), ServerSettings::default()).unwrap();
+            Server::start(Box::new(listener), services, Arc::clone(&gatehouse), ServerSettings::default())
+                .unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(instance.run(stop.clone(), Arc::new(|| Box::pin(async {}))));
         Running { handles, core, stop, task, server, gatehouse }

@@ -8,6 +8,7 @@
 mod active_key;
 mod bounds;
 mod clock;
+mod commands;
 mod compaction;
 mod etcd_login;
 mod etcd_outage;
@@ -18,6 +19,7 @@ mod freeze;
 mod garbage;
 mod kill;
 mod late_etcd;
+mod log_lines;
 mod lost_member;
 mod no_space;
 mod one_host;
