@@ -103,6 +103,8 @@ mapfile -t port < <("$client" free-ports 6)
 etcd_address=127.0.0.1:${port[0]}
 export ETCD_ENDPOINTS=$etcd_address
 
+mkdir "$folder/run"
+
 begin "Start etcd at $etcd_address"
 start etcd etcd --name quickstart --data-dir "$folder/etcd" \
     --listen-client-urls "http://$etcd_address" --advertise-client-urls "http://$etcd_address" \
@@ -122,7 +124,8 @@ ask() { "$client" --etcd "$etcd_address" "$@"; }
 # start_rootcoord NAME PORT HTTP-PORT: the settings are those of Milvus, by its environment variables.
 start_rootcoord() {
     start "$1" env ROOT_COORD_ENABLE_ACTIVE_STANDBY=true ROOTCOORD_IP=127.0.0.1 \
-        ROOTCOORD_PORT="$2" METRICS_PORT="$3" "$binary" run rootcoord -alias "quickstart-$1"
+        ROOTCOORD_PORT="$2" METRICS_PORT="$3" ROOTCOORD_ACTIVESTANDBY_RUNDIRECTORY="$folder/run" \
+        "$binary" run rootcoord -alias "quickstart-$1"
 }
 
 begin "Start two rootcoords: one becomes ACTIVE, the other STANDBY"

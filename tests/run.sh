@@ -33,9 +33,9 @@ describe() {
 layer_of() {
     case $1 in
     proto/*) echo wire ;;
+    tests/etcd* | sim/tests/conformance*) echo etcd ;;
     sim/*) echo simulation ;;
-    src/*) echo unit ;;
-    tests/etcd*) echo etcd ;;
+    src/* | bench/*) echo unit ;;
     */real_*) echo cluster ;;
     *) echo processes ;;
     esac
@@ -135,6 +135,7 @@ run_tests() {
     read -r ok bad ignored <<<"$(count_results "$scratch/log")"
     # What can't run here has returned without a failure, and said why.
     absent=$(wc -l <"$scratch/skips")
+    sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$scratch/log" >>"$scratch/failures"
     sed 's/^/    /' "$scratch/skips"
     if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1
@@ -263,6 +264,10 @@ for layer in "${wanted[@]}"; do
     run_layer "$layer"
 done
 
+if [ -s "$scratch/failures" ]; then
+    printf '\nfailed tests:\n'
+    sed 's/^/    /' "$scratch/failures"
+fi
 printf '\n%-11s %6s %7s %8s %8s\n' layer passed failed skipped time
 printf '%s\n' "${rows[@]}"
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

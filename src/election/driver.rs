@@ -610,6 +610,14 @@ impl Running {
         let fence = Fence { active_key: ground.active_key.clone(), epoch };
         let store =
             FencedStore::new(ground.etcd.clone(), fence, over.clone(), self.driver.settings.write_timeout);
+        let (fence_lost, told) = (store.fence_lost().clone(), ground.clone());
+        let ended = over.clone();
+        self.spawn(async move {
+            tokio::select! {
+                () = fence_lost.cancelled() => told.tell(Event::Deposed(epoch)).await,
+                () = ended.cancelled() => {}
+            }
+        });
         let term = Term {
             epoch,
             server_id: self.driver.settings.own,

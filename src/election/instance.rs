@@ -31,7 +31,7 @@ use crate::{
         keys::Keys,
         lease::Pulse,
         mirror::{KeyRange, Mirror, MirrorEvent, MirrorPlan},
-        server_id,
+        server_id::draw_server_id,
     },
     ids::{Role, ServerId},
     net::Dial,
@@ -212,10 +212,10 @@ impl Instance {
 
         let settings = &self.settings;
         let (role, keys) = (settings.role, &settings.keys);
-        let mut wanted = vec![KeyRange::prefix(&keys.sessions())];
+        let mut wanted = vec![keys.sessions()];
         wanted.extend(self.listeners.iter().flat_map(|listener| listener.ranges()));
-        let mut observer = Observer::new(keys.sessions(), self.observed, self.listeners);
-        let plan = MirrorPlan { watch: KeyRange::prefix(&keys.root_prefix()), wanted };
+        let mut observer = Observer::new(keys.sessions().start, self.observed, self.listeners);
+        let plan = MirrorPlan { watch: keys.everything(), wanted };
         let mirror = Arc::new(Mirror::start(
             self.world.etcd.clone(),
             plan,
@@ -230,7 +230,7 @@ impl Instance {
             clock: Arc::clone(&self.world.clock),
             core: Arc::clone(&self.core),
             active_key: keys.active(role),
-            own_key: settings.active_standby.then(|| keys.session(role, own)),
+            own_key: settings.active_standby.then(|| keys.instance(role.name(), own)),
             session,
             lease_ttl: settings.lease_ttl,
             pulse: Pulse::new(Arc::clone(&self.world.clock)),
@@ -275,9 +275,8 @@ impl Instance {
 
     /// Waits for etcd for as long as it takes.
     async fn take_server_id(&self) -> ServerId {
-        let key = self.settings.keys.server_id_counter();
         loop {
-            match server_id::allocate(&self.world.etcd, &key, SERVER_ID_TIMEOUT).await {
+            match draw_server_id(&self.world.etcd, &self.settings.keys, SERVER_ID_TIMEOUT).await {
                 Ok(id) => return id,
                 Err(error) => {
                     tracing::warn!(

@@ -16,15 +16,18 @@ pub struct KeyRange {
 
 impl KeyRange {
     /// Everything that begins with `prefix`. Give the slash: `by-dev` begins `by-dev2`.
+    /// An empty prefix stands for all keys that are text.
     pub fn prefix(prefix: &str) -> Self {
-        let mut end = prefix.as_bytes().to_vec();
+        // Etcd sorts by bytes, which for text is the order of the characters.
+        let mut end = prefix.to_owned();
         while let Some(last) = end.pop() {
-            if last < 0x7f {
-                end.push(last + 1);
-                break;
+            if let Some(next) = (last..=char::MAX).nth(1) {
+                end.push(next);
+                return Self { start: prefix.to_owned(), end };
             }
         }
-        Self { start: prefix.to_owned(), end: String::from_utf8(end).expect("ASCII plus one is ASCII") }
+        let start = if prefix.is_empty() { "\0" } else { prefix };
+        Self { start: start.to_owned(), end: format!("{prefix}{}", char::MAX) }
     }
 
     /// One key.

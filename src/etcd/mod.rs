@@ -1,5 +1,6 @@
 //! Etcd: connections, calls, fenced transactions, the mirror, the lease keeper.
 
+pub mod batch;
 pub mod call;
 mod calls;
 mod classify;
@@ -10,13 +11,16 @@ mod follow;
 pub mod keys;
 pub mod lane;
 pub mod lease;
+pub mod ledger;
 pub mod mirror;
 mod requests;
 pub mod server_id;
 pub mod settings;
+mod settle;
 pub mod store;
 mod tls;
 pub mod txn;
+pub mod wait;
 mod wire;
 
 pub use connections::Etcd;

@@ -138,11 +138,15 @@ impl Etcd {
     /// # Errors
     /// [`CallError`].
     pub async fn txn(&self, txn: Txn, limit: Duration) -> Result<TxnOutcome, CallError> {
+        self.carry_out(&txn, limit).await
+    }
+
+    /// [`txn`](Self::txn), for those who send the same one again.
+    pub(crate) async fn carry_out(&self, txn: &Txn, limit: Duration) -> Result<TxnOutcome, CallError> {
         let before = self.newest_revision();
-        let request = &txn;
         let told = self
             .tell("txn", limit, |mut connection| async move {
-                let response = connection.kv.txn(wire::txn(request)).await?;
+                let response = connection.kv.txn(wire::txn(txn)).await?;
                 let header = header(response.header());
                 let outcome = if response.succeeded() {
                     TxnOutcome::Done(header)
@@ -155,7 +159,7 @@ impl Etcd {
         match told {
             Ok(answer) => Ok(answer.value),
             Err(CallError::Refused { refusal: Refusal::NoSpace, .. }) => {
-                self.after_no_space(&txn, before, limit).await
+                self.after_no_space(txn, before, limit).await
             }
             Err(error) => Err(error),
         }

@@ -110,7 +110,7 @@ pub enum BadSettings {
     /// An endpoint isn't one.
     #[error("etcd endpoint {endpoint:?}: {problem}")]
     Endpoint {
-        /// As it was given.
+        /// As it was given, without a login.
         endpoint: String,
         /// What is wrong with it.
         problem: &'static str,
@@ -150,7 +150,9 @@ impl fmt::Display for Endpoint {
 impl Endpoint {
     /// Reads `host:port`, with or without a scheme, which must then agree with `tls`.
     pub(crate) fn parse(text: &str, tls: bool) -> Result<Self, BadSettings> {
-        let bad = |problem| BadSettings::Endpoint { endpoint: text.to_owned(), problem };
+        // Whoever writes a login into the address shall not find it in a log.
+        let shown = text.rsplit('@').next().unwrap_or_default();
+        let bad = |problem| BadSettings::Endpoint { endpoint: shown.to_owned(), problem };
         let plain = text.trim().trim_end_matches('/');
         let uri: Uri = plain.parse().map_err(|_| bad("not host:port or a URL"))?;
         if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
@@ -211,7 +213,7 @@ mod tests {
         check("https://a", false, r#"etcd endpoint "https://a": says https, but TLS is not enabled"#);
         check("http://a", true, r#"etcd endpoint "http://a": says http, but TLS is enabled"#);
         check("unix://a", false, r#"etcd endpoint "unix://a": neither http nor https"#);
-        check("root:pw@a:1", false, r#"etcd endpoint "root:pw@a:1": not host:port or a URL"#);
+        check("root:pw@a:1", false, r#"etcd endpoint "a:1": not host:port or a URL"#);
         check("a:99999", false, r#"etcd endpoint "a:99999": not host:port or a URL"#);
     }
 

@@ -42,6 +42,17 @@ impl Guard {
         }
     }
 
+    /// Whether it holds of a key that is `found` like this.
+    pub fn holds(&self, found: Option<&KeyValue>) -> bool {
+        match (self, found) {
+            (Self::ModIs(_, revision), found) => found.map_or(Revision(0), |kv| kv.mod_revision) == *revision,
+            (Self::Absent(_), found) => found.is_none(),
+            (Self::ValueIs(_, value), Some(kv)) => kv.value == *value,
+            (Self::ValueBelow(_, value), Some(kv)) => kv.value < *value,
+            (Self::ValueIs(..) | Self::ValueBelow(..), None) => false,
+        }
+    }
+
     /// The guard for replacing what was read: `Absent` where nothing was.
     pub fn unchanged(key: &str, read: Option<&KeyValue>) -> Self {
         match read {

@@ -9,18 +9,18 @@
 //! answer; the new one takes its place when it is complete, with all own writes
 //! that it is too old to contain.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use milvus_proto::etcd::{CollectionInfo, CollectionState, DatabaseInfo};
+use milvus_proto::etcd::{CollectionInfo, CollectionState, DatabaseInfo, PartitionInfo, PartitionState};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     etcd::{
-        mirror::MirrorEvent,
+        mirror::{KeyRange, MirrorEvent},
         txn::{Guard, Op},
     },
-    ids::{CollectionId, DbId, Revision},
+    ids::{CollectionId, DbId, PartitionId, Revision},
     rootcoord::{
         history::{Content, History, Version},
         keys::{Key, Keys, Object, RequestId, TOMBSTONE},
@@ -48,11 +48,21 @@ pub struct Remembered {
     pub ts: u64,
 }
 
+/// Something that can't be decoded: skipped, and never replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} has an unknown form")]
+pub struct Undecodable {
+    /// The key, or its value.
+    pub what: &'static str,
+    /// Since when it is there.
+    pub at: Revision,
+}
+
 /// What an event brought that somebody should hear of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Keys that can't be decoded, since this event.
-    pub undecodable: Vec<String>,
+    /// What can't be decoded, since this event.
+    pub undecodable: Vec<(String, Undecodable)>,
     /// A key of the catalog that was changed by somebody else.
     pub foreign: Option<(String, Revision)>,
     /// A snapshot has been taken over.
@@ -69,14 +79,17 @@ struct DatabaseEntry {
 struct State {
     databases: BTreeMap<DbId, DatabaseEntry>,
     collections: HashMap<(DbId, CollectionId), History<CollectionState>>,
+    partitions: HashMap<(CollectionId, PartitionId), History<PartitionState>>,
     requests: HashMap<RequestId, (Remembered, Revision)>,
-    undecodable: BTreeSet<String>,
+    undecodable: BTreeMap<String, Undecodable>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Catalog {
     keys: Keys,
+    /// Events of other keys are none of its business.
+    ranges: Vec<KeyRange>,
     state: State,
     loading: Option<State>,
     /// Own writes that the mirror has not come up to.
@@ -88,7 +101,14 @@ pub struct Catalog {
 impl Catalog {
     /// Empty.
     pub fn new(keys: Keys) -> Self {
-        Self { keys, state: State::default(), loading: None, ahead: VecDeque::new(), pending: Vec::new() }
+        Self {
+            ranges: keys.ranges(),
+            keys,
+            state: State::default(),
+            loading: None,
+            ahead: VecDeque::new(),
+            pending: Vec::new(),
+        }
     }
 
     /// The names of all keys.
@@ -99,7 +119,10 @@ impl Catalog {
     /// Takes one event of the mirror.
     pub fn event(&mut self, event: &MirrorEvent) -> News {
         let mut news = News::default();
+        let own_range = |key: &str| self.ranges.iter().any(|range| range.contains(key));
         match event {
+            MirrorEvent::Entry(kv) | MirrorEvent::Put(kv) if !own_range(&kv.key) => {}
+            MirrorEvent::Deleted(key, _) if !own_range(key) => {}
             MirrorEvent::Reset => self.loading = Some(State::default()),
             MirrorEvent::Entry(kv) => {
                 if let Some(loading) = &mut self.loading {
@@ -112,8 +135,13 @@ impl Catalog {
                     for (at, ops) in &self.ahead {
                         loaded.apply(&self.keys, ops, *at);
                     }
-                    news.undecodable =
-                        loaded.undecodable.difference(&self.state.undecodable).cloned().collect();
+                    let is_new = |key: &String| !self.state.undecodable.contains_key(key);
+                    news.undecodable = loaded
+                        .undecodable
+                        .iter()
+                        .filter(|(key, _)| is_new(key))
+                        .map(|(key, undecodable)| (key.clone(), *undecodable))
+                        .collect();
                     news.loaded = true;
                     self.state = loaded;
                 }
@@ -124,8 +152,8 @@ impl Catalog {
                     Op::Delete { .. } => false,
                 });
                 let put = |state: &mut State| state.put(&self.keys, &kv.key, &kv.value, kv.mod_revision);
-                if put(&mut self.state) == Put::Undecodable {
-                    news.undecodable.push(kv.key.clone());
+                if let Some(undecodable) = put(&mut self.state) {
+                    news.undecodable.push((kv.key.clone(), undecodable));
                 }
                 self.loading.as_mut().map(put);
                 if !own && self.keys.parse(&kv.key).is_some_and(is_catalog) {
@@ -269,10 +297,14 @@ impl Catalog {
 
     /// How many collections are in state Created.
     pub fn created_collections(&self) -> usize {
-        let created = |newest: &Version<CollectionState>| {
-            newest.content == Content::Is(CollectionState::CollectionCreated)
-        };
-        self.state.collections.values().filter(|history| history.newest().is_some_and(created)).count()
+        let created = Content::Is(CollectionState::CollectionCreated);
+        count(self.state.collections.values(), &created)
+    }
+
+    /// How many partitions are in state Created.
+    pub fn created_partitions(&self) -> usize {
+        let created = Content::Is(PartitionState::PartitionCreated);
+        count(self.state.partitions.values(), &created)
     }
 
     /// A request that was carried out lately.
@@ -309,8 +341,12 @@ impl Catalog {
 
     /// The keys that can't be decoded.
     pub fn undecodable(&self) -> impl Iterator<Item = &str> {
-        self.state.undecodable.iter().map(String::as_str)
+        self.state.undecodable.keys().map(String::as_str)
     }
+}
+
+fn count<'a, T: PartialEq + 'a>(histories: impl Iterator<Item = &'a History<T>>, is: &Content<T>) -> usize {
+    histories.filter(|history| history.newest().is_some_and(|newest| newest.content == *is)).count()
 }
 
 /// Whether the catalog, not a window, is kept there.
@@ -319,12 +355,6 @@ fn is_catalog(key: Key) -> bool {
         Key::Plain(_) | Key::Snapshot(..) | Key::Request(_) => true,
         Key::TimestampWindow | Key::IdWindow => false,
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
-    Taken,
-    Undecodable,
 }
 
 impl State {
@@ -337,17 +367,18 @@ impl State {
         }
     }
 
-    /// `Undecodable` if it wasn't so before.
-    fn put(&mut self, keys: &Keys, key: &str, value: &[u8], at: Revision) -> Put {
-        let decoded = match keys.parse(key) {
-            Some(Key::TimestampWindow | Key::IdWindow) => return Put::Taken,
+    /// Returns what is wrong with it, if it wasn't so before.
+    fn put(&mut self, keys: &Keys, key: &str, value: &[u8], at: Revision) -> Option<Undecodable> {
+        let parsed = keys.parse(key);
+        let decoded = match parsed {
+            Some(Key::TimestampWindow | Key::IdWindow) => return None,
             Some(Key::Plain(Object::Database(id))) => {
                 let content =
                     content(value, |value| decode_database(id, value).map(|database| database.name));
                 let decoded = content != Content::Undecodable;
                 let entry = self.databases.entry(id).or_default();
                 if entry.plain.as_ref().is_some_and(|(_, known)| *known >= at) {
-                    return Put::Taken;
+                    return None;
                 }
                 entry.plain = Some((content, at));
                 decoded
@@ -356,7 +387,7 @@ impl State {
                 let content = content(value, |value| decode_database(id, value));
                 let decoded = content != Content::Undecodable;
                 if !self.databases.entry(id).or_default().history.put(Version { ts, content, at }) {
-                    return Put::Taken;
+                    return None;
                 }
                 decoded
             }
@@ -365,14 +396,23 @@ impl State {
                 let decoded = content != Content::Undecodable;
                 let history = self.collections.entry((db, collection)).or_default();
                 if !history.put(Version { ts, content, at }) {
-                    return Put::Taken;
+                    return None;
                 }
                 decoded
             }
-            Some(Key::Plain(Object::Collection(..))) => return Put::Taken,
+            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
+                let content = content(value, decode_partition);
+                let decoded = content != Content::Undecodable;
+                let history = self.partitions.entry((collection, partition)).or_default();
+                if !history.put(Version { ts, content, at }) {
+                    return None;
+                }
+                decoded
+            }
+            Some(Key::Plain(Object::Collection(..) | Object::Partition(..))) => return None,
             Some(Key::Request(id)) => {
                 if self.requests.get(&id).is_some_and(|(_, known)| *known >= at) {
-                    return Put::Taken;
+                    return None;
                 }
                 match serde_json::from_slice(value) {
                     Ok(remembered) => {
@@ -386,10 +426,11 @@ impl State {
         };
         if decoded {
             self.undecodable.remove(key);
-        } else if self.undecodable.insert(key.to_owned()) {
-            return Put::Undecodable;
+            return None;
         }
-        Put::Taken
+        let what = if parsed.is_some() { "value" } else { "key" };
+        let undecodable = Undecodable { what, at };
+        self.undecodable.insert(key.to_owned(), undecodable).is_none().then_some(undecodable)
     }
 
     fn delete(&mut self, keys: &Keys, key: &str, at: Revision) {
@@ -423,7 +464,20 @@ impl State {
                     self.requests.remove(&id);
                 }
             }
-            Some(Key::Plain(Object::Collection(..)) | Key::TimestampWindow | Key::IdWindow) | None => {}
+            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
+                if let Some(history) = self.partitions.get_mut(&(collection, partition)) {
+                    history.delete(ts, at);
+                    if history.is_empty() {
+                        self.partitions.remove(&(collection, partition));
+                    }
+                }
+            }
+            Some(
+                Key::Plain(Object::Collection(..) | Object::Partition(..))
+                | Key::TimestampWindow
+                | Key::IdWindow,
+            )
+            | None => {}
         }
         self.undecodable.remove(key);
     }
@@ -444,6 +498,10 @@ fn decode_database(id: DbId, value: &[u8]) -> Option<Database> {
 
 fn decode_collection(value: &[u8]) -> Option<CollectionState> {
     CollectionState::try_from(CollectionInfo::decode(value).ok()?.state).ok()
+}
+
+fn decode_partition(value: &[u8]) -> Option<PartitionState> {
+    PartitionState::try_from(PartitionInfo::decode(value).ok()?.state).ok()
 }
 
 #[cfg(test)]

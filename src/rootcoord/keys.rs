@@ -6,6 +6,7 @@
 //! | `<meta>/root-coord/database/db-info/<db>` | `DatabaseInfo` or tombstone: the newest | the ACTIVE one |
 //! | `<meta>/snapshots/root-coord/database/db-info/<db>_ts<ts>` | the same, its history | the ACTIVE one, in the same transaction |
 //! | `<meta>/snapshots/root-coord/database/collection-info/<db>/<collection>_ts<ts>` | `CollectionInfo` or tombstone | a Milvus coordinator |
+//! | `<meta>/snapshots/root-coord/partitions/<collection>/<partition>_ts<ts>` | `PartitionInfo` or tombstone | a Milvus coordinator |
 //! | `<meta>/snapshots/root-coord/collection/<collection>_ts<ts>` | the same, of before there were databases | old releases |
 //! | `<kv>/milvus-coord/requests/create-database/<source>/<message>/<ts>` | JSON: name and task timestamp | the ACTIVE one; Milvus ignores it |
 //!
@@ -15,7 +16,7 @@
 
 use crate::{
     etcd::mirror::KeyRange,
-    ids::{CollectionId, DbId},
+    ids::{CollectionId, DbId, PartitionId},
     tso::hybrid::Timestamp,
 };
 
@@ -32,6 +33,7 @@ const SNAPSHOTS: &str = "snapshots/";
 const DATABASE: &str = "root-coord/database/db-info/";
 const COLLECTION: &str = "root-coord/database/collection-info/";
 const OLD_COLLECTION: &str = "root-coord/collection/";
+const PARTITION: &str = "root-coord/partitions/";
 const REQUEST: &str = "milvus-coord/requests/create-database/";
 const SEPARATOR: &str = "_ts";
 
@@ -42,6 +44,8 @@ pub enum Object {
     Database(DbId),
     /// A collection; in database 0 if it was made before there were databases.
     Collection(DbId, CollectionId),
+    /// A partition.
+    Partition(CollectionId, PartitionId),
 }
 
 /// By what a repetition of a request is known: the proxy gives each request its own
@@ -136,7 +140,7 @@ impl Keys {
         }
     }
 
-    /// What the mirror shall keep. Plain keys of collections are left out: a load
+    /// What the mirror shall keep. Plain keys but those of databases are left out: a load
     /// reads histories only, as Milvus's own does.
     pub fn ranges(&self) -> Vec<KeyRange> {
         let (meta, kv) = (&self.meta, &self.kv);
@@ -145,6 +149,7 @@ impl Keys {
             format!("{meta}{SNAPSHOTS}{DATABASE}"),
             format!("{meta}{SNAPSHOTS}{COLLECTION}"),
             format!("{meta}{SNAPSHOTS}{OLD_COLLECTION}"),
+            format!("{meta}{SNAPSHOTS}{PARTITION}"),
             format!("{kv}{REQUEST}"),
         ]
         .iter()
@@ -161,6 +166,7 @@ fn path(object: Object) -> String {
         Object::Database(db) => format!("{DATABASE}{db}"),
         Object::Collection(DbId(0), collection) => format!("{OLD_COLLECTION}{collection}"),
         Object::Collection(db, collection) => format!("{COLLECTION}{db}/{collection}"),
+        Object::Partition(collection, partition) => format!("{PARTITION}{collection}/{partition}"),
     }
 }
 
@@ -170,6 +176,10 @@ fn object(path: &str) -> Option<Object> {
     }
     if let Some(collection) = path.strip_prefix(OLD_COLLECTION) {
         return Some(Object::Collection(DbId(0), CollectionId(number(collection)?)));
+    }
+    if let Some(partition) = path.strip_prefix(PARTITION) {
+        let (collection, partition) = partition.split_once('/')?;
+        return Some(Object::Partition(CollectionId(number(collection)?), PartitionId(number(partition)?)));
     }
     let (db, collection) = path.strip_prefix(COLLECTION)?.split_once('/')?;
     let db = number(db).filter(|&db: &i64| db != 0)?;
@@ -223,6 +233,10 @@ mod tests {
             "by-dev/meta/snapshots/root-coord/collection/77_ts5",
         );
         check(
+            Key::Snapshot(Object::Partition(CollectionId(77), PartitionId(78)), Timestamp(5)),
+            "by-dev/meta/snapshots/root-coord/partitions/77/78_ts5",
+        );
+        check(
             Key::Request(RequestId { source: 4, message: -1, timestamp: u64::MAX }),
             "by-dev/kv/milvus-coord/requests/create-database/4/-1/18446744073709551615",
         );
@@ -253,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mirror_keeps_what_can_be_parsed_but_plain_collections() {
+    fn the_mirror_keeps_what_can_be_parsed_but_plain_keys_of_collections() {
         let keys = keys();
         let kept = |key: &str| keys.ranges().iter().any(|range| range.contains(key));
         let collection = Object::Collection(DbId(2), CollectionId(3));
@@ -270,6 +284,8 @@ mod tests {
             any::<i64>().prop_map(|db| Object::Database(DbId(db))),
             (any::<i64>(), any::<i64>()).prop_map(|(db, id)| Object::Collection(DbId(db), CollectionId(id))),
             any::<i64>().prop_map(|id| Object::Collection(DbId(0), CollectionId(id))),
+            (any::<i64>(), any::<i64>())
+                .prop_map(|(id, part)| Object::Partition(CollectionId(id), PartitionId(part))),
         ]
     }
 

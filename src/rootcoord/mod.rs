@@ -9,8 +9,13 @@
 //! ```
 
 pub mod catalog;
+pub mod core;
 pub mod databases;
 pub mod ddl;
+pub mod events;
 pub mod failure;
 pub mod history;
 pub mod keys;
+pub mod machine;
+pub mod metrics_info;
+pub mod serving;

@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const CLUSTER_NAME: &str = "by-dev";
 
@@ -200,11 +200,11 @@ pub(crate) fn patient() -> Wishes {
     wishes
 }
 
-/// Lets other tasks run until it is so.
+/// Waits until it is so.
 pub(crate) async fn until(mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("happens in time");

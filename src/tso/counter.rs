@@ -7,7 +7,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{clock::UnixNanos, tso::hybrid};
+use crate::{
+    clock::UnixNanos,
+    tso::hybrid::{self, Timestamp},
+};
 
 /// The window does not hold as many values; it is being extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +92,11 @@ impl Counter {
     /// The newest value that was given out or skipped.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Acquire)
+    }
+
+    /// The end of the window, rounded down to the millisecond.
+    pub fn end(&self) -> UnixNanos {
+        Timestamp(self.limit.load(Ordering::Acquire)).physical()
     }
 
     /// How many values the window still holds.

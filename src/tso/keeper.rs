@@ -320,7 +320,6 @@ mod tests {
         /// Lets the clock be `millis` later.
         fn step(&self, millis: u64) {
             self.timestamps.step_to(NOW + Duration::from_millis(millis));
-            self.timestamps.look();
         }
 
         fn foreign_put(&self, value: Vec<u8>) {

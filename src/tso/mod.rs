@@ -12,6 +12,7 @@
 //! nobody ever the same. Nothing in here reads a clock by itself.
 
 pub mod counter;
+pub mod follow;
 pub mod hybrid;
 pub mod ids;
 pub mod keeper;

@@ -113,6 +113,11 @@ impl Stored {
         }
     }
 
+    /// What somebody has made of the key since `at`.
+    pub fn change_after(&self, at: Revision) -> Option<Change> {
+        (self.changed_at > at).then(|| (self.current.clone(), self.changed_at))
+    }
+
     /// What is stored, undecoded.
     pub fn current(&self) -> Option<&KeyValue> {
         self.current.as_ref()

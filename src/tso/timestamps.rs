@@ -91,20 +91,19 @@ impl Timestamps {
         }
     }
 
-    /// It is `time`: later timestamps are not before it.
+    /// It is `time`: later timestamps are not before it. Wakes the keeper if the window
+    /// comes too near.
     pub fn step_to(&self, time: UnixNanos) {
         self.counter.skip_to(time);
         self.time.fetch_max(time.0, Ordering::AcqRel);
+        if self.wanted_end(self.counter.end()).is_some() {
+            self.low.notify_one();
+        }
     }
 
     /// The newest timestamp that was given out or skipped.
     pub fn newest(&self) -> Timestamp {
         Timestamp(self.counter.last())
-    }
-
-    /// Wakes the keeper: the window may have to be extended.
-    pub fn look(&self) {
-        self.low.notify_one();
     }
 }
 

@@ -55,14 +55,15 @@ impl Span {
         matches!(&self.end, End::Before(end) if *end <= self.start)
     }
 
-    fn bounds(&self) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
-        let start = Bound::Included(self.start.as_slice());
-        match &self.end {
-            End::Single => Some((start, Bound::Included(self.start.as_slice()))),
-            End::Open => Some((start, Bound::Unbounded)),
-            End::Before(_) if self.is_backwards() => None,
-            End::Before(end) => Some((start, Bound::Excluded(end.as_slice()))),
-        }
+    fn of<'a, V>(&self, map: &'a BTreeMap<Vec<u8>, V>) -> impl Iterator<Item = &'a V> {
+        let end = match &self.end {
+            End::Single => Bound::Included(self.start.as_slice()),
+            End::Open => Bound::Unbounded,
+            // The empty interval, in a form that the map accepts.
+            End::Before(_) if self.is_backwards() => Bound::Excluded(self.start.as_slice()),
+            End::Before(end) => Bound::Excluded(end.as_slice()),
+        };
+        map.range::<[u8], _>((Bound::Included(self.start.as_slice()), end)).map(|(_, value)| value)
     }
 }
 
@@ -147,11 +148,7 @@ impl Store {
 
     /// Every key of `span` that existed as of `revision`, in key order.
     pub fn scan(&self, span: &Span, revision: i64) -> Vec<&PbKeyValue> {
-        let Some(bounds) = span.bounds() else { return Vec::new() };
-        self.keys
-            .range::<[u8], _>(bounds)
-            .filter_map(|(_, versions)| Self::version_at(versions, revision))
-            .collect()
+        span.of(&self.keys).filter_map(|versions| Self::version_at(versions, revision)).collect()
     }
 
     /// A read by a member that has seen the store up to `current`.

@@ -53,16 +53,25 @@ pub fn check_put(request: &PbPutRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What can be said of a put when it is applied.
+/// What can be said of a put when it is applied by itself.
 ///
 /// # Errors
-/// [`Refusal::KeyNotFound`], [`Refusal::LeaseNotFound`].
+/// [`Refusal::LeaseNotFound`], [`Refusal::KeyNotFound`], in this order.
 pub fn check_put_applies(store: &Store, lessor: &Lessor, request: &PbPutRequest) -> Result<(), Refusal> {
-    if (request.ignore_value || request.ignore_lease) && store.get(&request.key).is_none() {
-        return Err(Refusal::KeyNotFound);
-    }
+    check_lease_is_there(lessor, request)?;
+    check_key_is_there(store, request)
+}
+
+fn check_lease_is_there(lessor: &Lessor, request: &PbPutRequest) -> Result<(), Refusal> {
     if request.lease != 0 && lessor.get(request.lease).is_none() {
         return Err(Refusal::LeaseNotFound);
+    }
+    Ok(())
+}
+
+fn check_key_is_there(store: &Store, request: &PbPutRequest) -> Result<(), Refusal> {
+    if (request.ignore_value || request.ignore_lease) && store.get(&request.key).is_none() {
+        return Err(Refusal::KeyNotFound);
     }
     Ok(())
 }
@@ -90,12 +99,13 @@ pub fn check(request: &PbTxnRequest) -> Result<(), Refusal> {
     check_overlaps(&request.failure)
 }
 
-/// No key may be put twice, or put and deleted, in one branch.
+/// No key may be put twice, or put and deleted, in one branch. Etcd overlooks deletes
+/// without an end: it takes the zero byte that stands for that at its word here.
 fn check_overlaps(ops: &[PbTxnRequestOp]) -> Result<(), Refusal> {
     let deleted: Vec<Span> = ops
         .iter()
         .filter_map(|op| match &op.request {
-            Some(PbTxnOpRequest::RequestDeleteRange(delete)) => {
+            Some(PbTxnOpRequest::RequestDeleteRange(delete)) if delete.range_end != [0] => {
                 Some(Span::new(&delete.key, &delete.range_end))
             }
             _ => None,
@@ -167,7 +177,9 @@ pub fn apply(store: &mut Store, lessor: &Lessor, request: &PbTxnRequest) -> Resu
     let ops = if succeeded { &request.success } else { &request.failure };
     for op in ops {
         if let Some(PbTxnOpRequest::RequestPut(put)) = &op.request {
-            check_put_applies(store, lessor, put)?;
+            // The other way round than for a put by itself.
+            check_key_is_there(store, put)?;
+            check_lease_is_there(lessor, put)?;
         }
     }
     check_reads(store, ops, current)?;

@@ -15,6 +15,9 @@ use super::{
 /// Revisions that one answer to a watch that catches up may hold.
 const BATCH_REVISIONS: usize = 1000;
 
+/// From this size on an answer is cut, if it may be: etcd's request limit and what gRPC may add.
+const FRAGMENT_BYTES: usize = MAX_REQUEST_BYTES + 512 * 1024;
+
 const NO_PUT: i32 = 0;
 const NO_DELETE: i32 = 1;
 
@@ -169,9 +172,9 @@ impl Watcher {
     }
 }
 
-/// Cuts an answer so that each part stays below etcd's request limit, if its events allow that.
+/// Cuts an answer so that each part stays below etcd's limit, if its events allow that.
 fn fragments(mut whole: PbWatchResponse) -> Vec<PbWatchResponse> {
-    if whole.encoded_len() < MAX_REQUEST_BYTES || whole.events.len() < 2 {
+    if whole.encoded_len() < FRAGMENT_BYTES || whole.events.len() < 2 {
         return vec![whole];
     }
     let events = std::mem::take(&mut whole.events);
@@ -179,7 +182,7 @@ fn fragments(mut whole: PbWatchResponse) -> Vec<PbWatchResponse> {
     for event in events {
         let last = parts.len() - 1;
         parts[last].events.push(event);
-        if parts[last].events.len() > 1 && parts[last].encoded_len() >= MAX_REQUEST_BYTES {
+        if parts[last].events.len() > 1 && parts[last].encoded_len() >= FRAGMENT_BYTES {
             let event = parts[last].events.pop();
             parts.push(PbWatchResponse {
                 fragment: true,

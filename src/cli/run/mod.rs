@@ -27,7 +27,7 @@ use crate::{
         instance::{DeathWatchOf, Instance, World},
         life,
     },
-    etcd::{Etcd, keys::Keys, mirror::KeyRange},
+    etcd::{Etcd, keys::Keys},
     ids::Role,
     net::{Dial, Tcp},
     rootcoord::{RootCoord, service::RootCoordService},
@@ -241,11 +241,11 @@ async fn live(
 /// an answer in time the start goes on: the values arrive later, those that are read
 /// at use count then.
 async fn adopt_settings_in_etcd(config: &mut Config, etcd: &Etcd) {
-    let prefix = translate::keys(&config.settings.etcd).config();
-    match etcd.list(&KeyRange::prefix(&prefix), SETTINGS_IN_ETCD_LIMIT).await {
+    let range = translate::keys(&config.settings.etcd).config();
+    match etcd.list(&range, SETTINGS_IN_ETCD_LIMIT).await {
         Ok(answer) => {
             let values = answer.value.into_iter().filter_map(|kv| {
-                let name = kv.key.strip_prefix(&prefix)?.to_owned();
+                let name = kv.key.strip_prefix(&range.start)?.to_owned();
                 Some((name, String::from_utf8(kv.value).ok()?))
             });
             config.adopt_dynamic(values.collect::<Vec<_>>());

@@ -94,18 +94,18 @@ fn host_name() -> String {
 /// Settings below `<root>/config/` as they change.
 #[derive(Debug)]
 struct ConfigFeed {
-    prefix: String,
+    range: KeyRange,
     store: Arc<ConfigStore>,
     loading: parking_lot::Mutex<Option<Vec<(String, String)>>>,
 }
 
 pub(super) fn config_feed(keys: &Keys, store: &Arc<ConfigStore>) -> Arc<dyn MirrorListener> {
-    Arc::new(ConfigFeed { prefix: keys.config(), store: Arc::clone(store), loading: Default::default() })
+    Arc::new(ConfigFeed { range: keys.config(), store: Arc::clone(store), loading: Default::default() })
 }
 
 impl MirrorListener for ConfigFeed {
     fn ranges(&self) -> Vec<KeyRange> {
-        vec![KeyRange::prefix(&self.prefix)]
+        vec![self.range.clone()]
     }
 
     fn hear(&self, event: &MirrorEvent) {
@@ -113,7 +113,7 @@ impl MirrorListener for ConfigFeed {
             MirrorEvent::Reset => *self.loading.lock() = Some(Vec::new()),
             MirrorEvent::Entry(kv) => {
                 if let (Some(name), Some(loading)) =
-                    (kv.key.strip_prefix(&self.prefix), self.loading.lock().as_mut())
+                    (kv.key.strip_prefix(&self.range.start), self.loading.lock().as_mut())
                 {
                     loading.push((name.to_owned(), String::from_utf8_lossy(&kv.value).into_owned()));
                 }
@@ -124,12 +124,12 @@ impl MirrorListener for ConfigFeed {
                 }
             }
             MirrorEvent::Put(kv) => {
-                if let Some(name) = kv.key.strip_prefix(&self.prefix) {
+                if let Some(name) = kv.key.strip_prefix(&self.range.start) {
                     self.store.apply_dynamic(name, Some(&String::from_utf8_lossy(&kv.value)));
                 }
             }
             MirrorEvent::Deleted(key, _) => {
-                if let Some(name) = key.strip_prefix(&self.prefix) {
+                if let Some(name) = key.strip_prefix(&self.range.start) {
                     self.store.apply_dynamic(name, None);
                 }
             }

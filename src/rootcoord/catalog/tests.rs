@@ -73,8 +73,8 @@ fn garbage_is_skipped_named_once_and_never_replaced() {
     let mut catalog = Catalog::new(keys());
     catalog.event(&put(&db_snapshot(5, 1), database(5, "known as"), 1));
     let news = catalog.event(&put(&db_snapshot(5, 2), "\u{1}garbage", 2));
-    assert_eq!(news.undecodable, [db_snapshot(5, 2)]);
-    assert_eq!(catalog.event(&put(&db_snapshot(5, 2), "more garbage", 3)).undecodable, [""; 0]);
+    assert_eq!(news.undecodable, [(db_snapshot(5, 2), Undecodable { what: "value", at: Revision(2) })]);
+    assert_eq!(catalog.event(&put(&db_snapshot(5, 2), "more garbage", 3)).undecodable, []);
     assert_eq!(names(&catalog), [""; 0]);
     assert_eq!(catalog.undecodable().collect::<Vec<_>>(), [db_snapshot(5, 2)]);
     assert_eq!(catalog.undecodable_database("known as"), Some(db_snapshot(5, 2)));
@@ -82,7 +82,7 @@ fn garbage_is_skipped_named_once_and_never_replaced() {
     assert_eq!(catalog.unchanged(DbId(5)), Err(db_snapshot(5, 2)));
 
     let repaired = catalog.event(&put(&db_snapshot(5, 2), database(5, "known as"), 4));
-    assert_eq!(repaired.undecodable, [""; 0]);
+    assert_eq!(repaired.undecodable, []);
     assert_eq!(catalog.undecodable().count(), 0);
     assert_eq!(names(&catalog), ["known as"]);
 }
@@ -99,10 +99,24 @@ fn every_kind_of_garbage_is_noticed() {
         ("by-dev/meta/snapshots/root-coord/database/collection-info/1/9_ts5", vec![0xff; 9]),
         ("by-dev/kv/milvus-coord/requests/create-database/1/2/3", b"{".to_vec()),
     ] {
-        assert_eq!(catalog.event(&put(key, value, 5)).undecodable, [key]);
+        let what = if keys().parse(key).is_some() { "value" } else { "key" };
+        let undecodable = Undecodable { what, at: Revision(5) };
+        assert_eq!(catalog.event(&put(key, value, 5)).undecodable, [(key.to_owned(), undecodable)]);
     }
     assert_eq!(catalog.undecodable().count(), 7);
     assert_eq!(names(&catalog), [""; 0]);
+}
+
+#[test]
+fn keys_of_others_are_ignored() {
+    let mut catalog = Catalog::new(keys());
+    for key in
+        ["by-dev/meta/session/rootcoord", "by-dev/meta/root-coord/fields/5/1", "by-dev/kv/gid/timestamp"]
+    {
+        assert_eq!(catalog.event(&put(key, "whatever", 5)), News::default(), "{key}");
+        let deleted = MirrorEvent::Deleted(key.to_owned(), Revision(6));
+        assert_eq!(catalog.event(&deleted), News::default(), "{key}");
+    }
 }
 
 #[test]
@@ -122,6 +136,24 @@ fn a_database_is_not_empty_while_a_created_collection_is_in_it() {
     assert_eq!(catalog.holds_created(DEFAULT_DB), Ok(false));
     assert_eq!(catalog.holds_created(DbId(7)), Err(key(7, 5, 2)));
     assert_eq!(catalog.created_collections(), 2);
+}
+
+#[test]
+fn partitions_are_counted() {
+    let key = |partition: i64, ts: u64| {
+        keys().snapshot(Object::Partition(CollectionId(1), PartitionId(partition)), Timestamp(ts))
+    };
+    let partition = |state: PartitionState| {
+        PartitionInfo { state: state.into(), ..PartitionInfo::default() }.encode_to_vec()
+    };
+    let mut catalog = Catalog::new(keys());
+    catalog.event(&put(&key(1, 1), partition(PartitionState::PartitionCreated), 1));
+    catalog.event(&put(&key(2, 1), partition(PartitionState::PartitionCreated), 2));
+    catalog.event(&put(&key(3, 1), partition(PartitionState::PartitionCreating), 3));
+    catalog.event(&put(&key(2, 2), TOMBSTONE, 4));
+    assert_eq!(catalog.created_partitions(), 1);
+    catalog.event(&MirrorEvent::Deleted(key(1, 1), Revision(5)));
+    assert_eq!(catalog.created_partitions(), 0);
 }
 
 #[test]
@@ -222,6 +254,7 @@ fn naive(keys: &Keys, store: &[KeyValue]) -> (Vec<(i64, String)>, Vec<(i64, i64)
                     databases.push((info.id, info.name));
                 }
             }
+            Object::Partition(..) => {}
             Object::Collection(db, id) => {
                 if CollectionInfo::decode(value).is_ok_and(|info| info.state == 0) {
                     created.push((db.0, id.0));
@@ -301,14 +334,22 @@ proptest! {
                 }
             }
             for event in store.take_events() {
+                let kept = |key: &String| keys().ranges().iter().any(|range| range.contains(key));
+                let ours = match &event {
+                    MirrorEvent::Put(kv) => kept(&kv.key),
+                    MirrorEvent::Deleted(key, _) => kept(key),
+                    _ => false,
+                };
                 let is_own = matches!(deed, Deed::Own(..));
                 let foreign = catalog.event(&event).foreign.is_some();
-                prop_assert_eq!(foreign, !is_own);
+                prop_assert_eq!(foreign, ours && !is_own);
             }
             let (databases, created) = naive(&keys(), &store.keys());
             let ours: Vec<_> = catalog.databases().map(|db| (db.id.0, db.name.clone())).collect();
             prop_assert_eq!(ours, databases);
             prop_assert_eq!(catalog.created_collections(), created.len());
+            let plain = |key: &str| matches!(keys().parse(key), Some(Key::Plain(Object::Collection(..))));
+            prop_assert!(!catalog.undecodable().any(plain));
             let garbage = store.keys().iter().filter(|kv| catalog.undecodable().any(|key| key == kv.key)).count();
             prop_assert_eq!(garbage, catalog.undecodable().count(), "no key is named that is gone");
         }

@@ -200,7 +200,7 @@ async fn large_messages_are_forwarded_in_both_directions() {
     let (active, standby) = (Node::start(1, ACTIVE).await, Node::start(2, FOLLOWER).await);
     standby.follow(&active, 100);
     let mut client = standby.client().await;
-    let size = 40 << 20;
+    let size = 20 << 20;
     client.create_database(to(None, create(&"x".repeat(size)))).await.unwrap();
     assert_eq!(active.toy.created.lock()[0].len(), size);
     let answer = client.list_databases(to(None, list(size))).await.unwrap();

@@ -235,13 +235,13 @@ impl Front {
             if self.etcd.wait_for(stale).await {
                 return std::future::pending().await;
             }
-            self.into_log(proposal, origin).await
+            self.send_to_log(proposal, origin).await
         });
         within.await.unwrap_or(Err(Refusal::TimedOut.into()))
     }
 
     /// From here on the proposal makes its way even if the call is given up.
-    async fn into_log(&self, proposal: Proposal, origin: Origin) -> Result<Answer, Status> {
+    async fn send_to_log(&self, proposal: Proposal, origin: Origin) -> Result<Answer, Status> {
         let fate = self.etcd.fates(|fates| fates.draw(&proposal, &origin));
         let (answered, answer) = oneshot::channel();
         if !fate.lost {

@@ -104,7 +104,8 @@ impl Front {
 /// One stream's watches.
 #[derive(Debug, Default)]
 struct Session {
-    watchers: BTreeMap<i64, Watcher>,
+    /// By id. One that ended by compaction holds its id until it is cancelled.
+    watchers: BTreeMap<i64, Option<Watcher>>,
     next_id: i64,
     /// Progress requests that wait until all watches have been told everything.
     progress_wanted: usize,
@@ -114,9 +115,9 @@ impl Session {
     fn tell(&mut self, cluster: &mut Cluster, member: usize, now: Duration) -> Vec<PbWatchResponse> {
         let mut answers = Vec::new();
         let mut all_told = true;
-        let mut ended = Vec::new();
         let seen = cluster.seen_by(member, now);
-        for (id, watcher) in &mut self.watchers {
+        for place in self.watchers.values_mut() {
+            let Some(watcher) = place else { continue };
             let (allowed, held_back) = cluster.told_by(member, watcher.span(), watcher.told(), now);
             if held_back {
                 all_told = false;
@@ -126,12 +127,9 @@ impl Session {
                 Told::Events(events) => answers.extend(events),
                 Told::Compacted(answer) => {
                     answers.push(answer);
-                    ended.push(*id);
+                    *place = None;
                 }
             }
-        }
-        for id in ended {
-            self.watchers.remove(&id);
         }
         if all_told || cluster.progress_overtakes {
             for _ in 0..std::mem::take(&mut self.progress_wanted) {
@@ -210,7 +208,7 @@ impl Session {
             return Err("mvcc: duplicate watch ID provided on the WatchStream");
         }
         let id = wish.id;
-        self.watchers.insert(id, Watcher::new(wish, seen));
+        self.watchers.insert(id, Some(Watcher::new(wish, seen)));
         Ok(id)
     }
 }
