@@ -8,6 +8,9 @@ mod config_check;
 mod exit;
 mod go_flags;
 mod role;
+mod run;
+mod table;
+mod witness;
 
 use std::{
     ffi::OsString,
@@ -61,9 +64,8 @@ fn run(command: Command, program: &str) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             told(print(&script))
         }
-        Command::Run(_) | Command::Status(_) | Command::Switchover(_) | Command::Health(_) => {
-            cluster::run(&command)
-        }
+        Command::Run(args) => run::run(&args),
+        Command::Status(_) | Command::Switchover(_) | Command::Health(_) => cluster::run(&command),
     }
 }
 
@@ -92,11 +94,10 @@ mod cluster {
     /// Says that the command is not there, and fails.
     pub(super) fn run(command: &Command) -> Exit {
         let name = match command {
-            Command::Run(_) => "run",
             Command::Status(_) => "status",
             Command::Switchover(_) => "switchover",
             Command::Health(_) => "health",
-            Command::Config(_) | Command::Completions { .. } => "this command",
+            Command::Run(_) | Command::Config(_) | Command::Completions { .. } => "this command",
         };
         let _ = writeln!(std::io::stderr(), "error: {name} is not built yet");
         Exit::Failed

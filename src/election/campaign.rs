@@ -15,7 +15,7 @@ use crate::{
         rules::{Rule, Rules},
     },
     etcd::txn::{Guard, KeyValue, Op, Txn, TxnOutcome},
-    ids::{Epoch, LeaseId},
+    ids::{Epoch, LeaseId, Revision},
 };
 
 /// One candidacy's transaction.
@@ -63,7 +63,7 @@ impl Candidacy {
     pub fn read(&self, outcome: TxnOutcome) -> (CampaignEnd, Vec<SeenWindow>) {
         match outcome {
             TxnOutcome::Done(header) => (CampaignEnd::Won(Epoch(header.revision.0)), vec![]),
-            TxnOutcome::GuardFailed(header, mut seen) => {
+            TxnOutcome::GuardFailed(_, mut seen) => {
                 let active = if seen.is_empty() { None } else { seen.remove(0) };
                 if let Some(own) = active.as_ref().filter(|kv| self.is_own(kv)) {
                     // An earlier sending was applied, and its answer lost.
@@ -73,7 +73,9 @@ impl Candidacy {
                     let windows = self.txn.otherwise[1..].iter().cloned().zip(seen).collect();
                     (CampaignEnd::Outdated, windows)
                 } else {
-                    (CampaignEnd::Lost(header.revision), vec![])
+                    // The mirror will come to where that was put; a deletion it will show anyway.
+                    let since = active.map_or(Revision(0), |kv| kv.mod_revision);
+                    (CampaignEnd::Lost(since), vec![])
                 }
             }
         }
@@ -96,7 +98,7 @@ impl Candidacy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{etcd::call::Header, ids::Revision};
+    use crate::etcd::call::Header;
 
     const KEY: &str = "by-dev/meta/session/rootcoord";
     const WINDOW: &str = "by-dev/kv/gid/timestamp";
@@ -156,12 +158,12 @@ mod tests {
         let header = Header { revision: Revision(60), ..Header::default() };
         assert_eq!(against.read(TxnOutcome::Done(header)).0, CampaignEnd::Won(Epoch(60)));
         // Somebody else was faster.
-        assert_eq!(against.read(failed(held(b"you", 8, 55), window(40))).0, CampaignEnd::Lost(Revision(77)));
-        assert_eq!(against.read(failed(None, window(40))).0, CampaignEnd::Lost(Revision(77)));
+        assert_eq!(against.read(failed(held(b"you", 8, 55), window(40))).0, CampaignEnd::Lost(Revision(55)));
+        assert_eq!(against.read(failed(None, window(40))).0, CampaignEnd::Lost(Revision(0)));
         // The first sending was applied, its answer lost.
         assert_eq!(against.read(failed(held(b"me", 9, 58), window(58))).0, CampaignEnd::Won(Epoch(58)));
         // An own value of an earlier candidacy is not this one.
-        assert_eq!(against.read(failed(held(b"me", 3, 58), window(58))).0, CampaignEnd::Lost(Revision(77)));
+        assert_eq!(against.read(failed(held(b"me", 3, 58), window(58))).0, CampaignEnd::Lost(Revision(58)));
         // The victim extended a window in the meantime.
         assert_eq!(
             against.read(failed(held(b"you", 8, 50), window(45))),

@@ -393,3 +393,6 @@ impl RoleCore for RootCoord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,4 +18,5 @@ pub mod history;
 pub mod keys;
 pub mod machine;
 pub mod metrics_info;
+pub mod service;
 pub mod serving;

@@ -28,16 +28,20 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
-    ids::Role,
     net::{Dial, Tcp},
-    rootcoord::{RootCoord, service::RootCoordService},
+    rootcoord::{
+        core::RootCoord,
+        events::RootCoordEvents,
+        metrics_info::Deployment,
+        service::{NoProxies, Parts, RootCoordService},
+    },
     rpc::{
         gatehouse::{Gatehouse, GatehouseSettings, Identity},
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
         events::Events,
-        http::{self, Management, ManagementPort},
+        http::{self, HealthSource, Management, ManagementPort},
         log,
         metrics::Metrics,
     },
@@ -151,22 +155,20 @@ async fn live(
     let role = settings.role;
     let keys = translate::keys(&settings.etcd);
 
-    let metrics_port =
-        settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
+    let metrics_port = settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
     let management_listener = http::bind(http::ANY_INTERFACE, metrics_port).await?;
     let port = settings.node.port;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(|source| {
-        StartError::Listen { port, section: role.section(), source }
-    })?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .map_err(|source| StartError::Listen { port, section: role.section(), source })?;
     let port = listener.local_addr().map_or(port, |address| address.port());
     let address = address::advertised(settings.node.ip.as_deref(), port);
 
-    let core = RootCoord::new(
-        translate::root_coord(&settings, &keys, &address),
-        Arc::clone(&config.store),
-        events.clone(),
+    let core = Arc::new(RootCoord::new(
+        translate::root_coord(&settings, &keys),
         Arc::clone(&clock),
-    );
+        RootCoordEvents::new(events.clone()),
+    ));
     let world = World {
         etcd,
         dial: Arc::clone(&dial),
@@ -192,16 +194,26 @@ async fn live(
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
-    let service = RootCoordService::new(Arc::clone(&core), handles.clone());
+    let health: Arc<dyn HealthSource> =
+        Arc::new(InstanceHealth::new(role, address.clone(), handles.clone(), Arc::clone(&clock)));
+    let service = RootCoordService::new(
+        Parts {
+            core: Arc::clone(&core),
+            clock: Arc::clone(&clock),
+            config: Arc::clone(&config.store),
+            channels: settings.channels.clone(),
+            deployment: Deployment::default(),
+            proxies: Arc::new(NoProxies),
+        },
+        Arc::clone(&health),
+    );
     let services = Services::new(Sizes { receive: limits.receive, send: limits.send })
         .root_coord(Arc::new(service))
         .peer(Arc::new(handles.peer_service.clone()));
     let server =
         Server::start(Box::new(listener), services, Arc::clone(&gatehouse), ServerSettings::default())?;
-    let health = InstanceHealth::new(role, address.clone(), handles.clone(), Arc::clone(&clock));
-    let management = Management { health: Arc::new(health), metrics, log }
-        .serve(management_listener)
-        .map_err(StartError::Management)?;
+    let management =
+        Management { health, metrics, log }.serve(management_listener).map_err(StartError::Management)?;
 
     let mut own = handles.own.clone();
     let naming = {
@@ -293,12 +305,4 @@ fn handle_signals(tasks: &TaskTracker, stop: &CancellationToken, events: Events)
         });
     }
     Ok(())
-}
-
-/// The roles that this version has.
-pub(super) fn is_built(role: Role) -> bool {
-    match role {
-        Role::RootCoord => true,
-        Role::DataCoord | Role::QueryCoord => false,
-    }
 }

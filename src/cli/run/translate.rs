@@ -4,17 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, ConfigStore, OnLost, Settings},
-    election::{
-        gate::GateSettings,
-        instance::InstanceSettings,
-        observer::MirrorListener,
-        rules::Rules,
-    },
+    election::{gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules},
     etcd::{
         keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
+    rootcoord::core::RootCoordSettings,
     telemetry::log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
 };
 
@@ -54,8 +50,7 @@ pub(super) fn etcd(settings: &config::EtcdSettings) -> EtcdSettings {
             min_version: if tls.only_tls13 { TlsVersion::V1_3 } else { TlsVersion::V1_2 },
         })
     });
-    wanted.auth =
-        settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
+    wanted.auth = settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
     wanted
 }
 
@@ -73,11 +68,7 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
         keys: keys.clone(),
         active_standby: pair.enabled,
         lease_ttl: pair.lease,
-        gate: GateSettings {
-            proof_window: pair.proof_window,
-            strict: pair.strict,
-            rules: Rules::default(),
-        },
+        gate: GateSettings { proof_window: pair.proof_window, strict: pair.strict, rules: Rules::default() },
         fast_takeover: pair.fast_takeover,
         foreign_wait: pair.go_predecessor_wait,
         exit_on_loss: pair.on_lost == OnLost::Exit,
@@ -85,6 +76,15 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
         write_timeout: settings.etcd.request_timeout.min(WRITE_ATTEMPT),
         rules: Rules::default(),
     }
+}
+
+pub(super) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordSettings {
+    RootCoordSettings::new(
+        keys.meta().to_owned(),
+        keys.kv().to_owned(),
+        usize::try_from(settings.root_coord.max_database_num).unwrap_or(usize::MAX),
+        settings.active_standby.lease,
+    )
 }
 
 fn host_name() -> String {

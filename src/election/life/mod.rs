@@ -132,7 +132,8 @@ pub struct Campaign {
 pub enum CampaignEnd {
     /// The key was put at this revision.
     Won(Epoch),
-    /// The ACTIVE key is not what the campaign was up against, as of this revision.
+    /// The ACTIVE key is not what the campaign was up against; what is there now was put
+    /// at this revision (0: nothing is).
     Lost(Revision),
     /// Only the windows were not as the mirror showed them; they are known now.
     Outdated,
