@@ -32,6 +32,9 @@ use crate::{
     ids::Revision,
 };
 
+/// How long a watch may be quiet before it is asked for a sign of life. Without one in
+/// three times this it is given up.
+const QUIET: Duration = Duration::from_millis(500);
 /// How long opening a watch may take once there is a connection.
 const OPEN_LIMIT: Duration = Duration::from_secs(3);
 /// How long the check may take that a member is part of the majority.
@@ -64,7 +67,6 @@ pub(crate) struct Follower {
     etcd: Etcd,
     watched: KeyRange,
     wanted: Wanted,
-    quiet: Duration,
     sink: Sink,
     state: watch::Sender<MirrorState>,
     demand: watch::Receiver<Demand>,
@@ -93,7 +95,7 @@ impl Follower {
         state: watch::Sender<MirrorState>,
         demand: watch::Receiver<Demand>,
     ) -> Self {
-        let wanted = Wanted::new(&plan.keep);
+        let wanted = Wanted::new(&plan.wanted);
         // One range that covers all, should the plan have forgotten some of it.
         let all = || wanted.ranges().iter().chain([&plan.watch]);
         let start = all().map(|range| &range.start).min().unwrap_or(&plan.watch.start).clone();
@@ -104,7 +106,6 @@ impl Follower {
             etcd,
             watched,
             wanted,
-            quiet: plan.quiet,
             sink,
             state,
             demand,
@@ -112,7 +113,7 @@ impl Follower {
             demand_met: 0,
             done: None,
             page_size: PageSize::default(),
-            patience: plan.quiet,
+            patience: QUIET,
         }
     }
 
@@ -245,7 +246,7 @@ impl Follower {
                     self.etcd.shared.heard(&floor, message.header);
                     unanswered = 0;
                     if !message.changes.is_empty() {
-                        self.patience = self.quiet;
+                        self.patience = QUIET;
                     }
                     quiet.as_mut().reset(Instant::now() + self.patience);
                     let next = feed.apply(message, &mut self.sink);

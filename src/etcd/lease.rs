@@ -21,68 +21,37 @@ use crate::{
         call::{CallError, Refusal},
         keep_alive::KeepAlives,
         lease_clock::{LeaseClock, Renewal},
-        pulse::Pulse,
     },
     ids::LeaseId,
 };
+
+pub use crate::etcd::pulse::Pulse;
 
 /// The shortest pause after a failed renewal.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// An answer gets at least this long, however short the lease is.
 const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 
-/// What kind of lease is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseSettings {
-    /// Whole seconds. Etcd may grant more.
-    pub ttl: Duration,
-    /// How much earlier than etcd the own clock considers the lease to be over: for
-    /// clocks that run at different rates, and for what lies between looking at the
-    /// clock and acting.
-    pub margin: Duration,
-}
-
-impl LeaseSettings {
-    /// With a margin of a fiftieth and 50 ms: 150 ms of 5 s.
-    pub fn new(ttl: Duration) -> Self {
-        Self { ttl, margin: ttl / 50 + Duration::from_millis(50) }
-    }
+/// How much earlier than etcd the own clock considers a lease to be over: for clocks
+/// that run at different rates, and for what lies between looking at the clock and
+/// acting. 150 ms of 5 s.
+fn margin(ttl: Duration) -> Duration {
+    ttl / 50 + Duration::from_millis(50)
 }
 
 /// What is known of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseState {
-    /// The lease.
-    pub lease: LeaseId,
-    /// What etcd granted.
-    pub ttl: Duration,
-    /// It lives until then at least, if the etcd leader that answered last is still the leader.
-    pub answered_until: BootInstant,
-    /// It lives until then at least.
-    pub confirmed_until: BootInstant,
-    /// Why it is over, once it is known to be.
-    pub gone: Option<Gone>,
-}
-
-impl LeaseState {
-    /// How much of the confirmed time is left.
-    pub fn confirmed_left(&self, now: BootInstant) -> Duration {
-        if self.gone.is_some() { Duration::ZERO } else { self.confirmed_until.since(now) }
-    }
-
-    /// How much of the answered time is left.
-    pub fn answered_left(&self, now: BootInstant) -> Duration {
-        if self.gone.is_some() { Duration::ZERO } else { self.answered_until.since(now) }
-    }
-}
-
-/// How a lease ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// Etcd doesn't have it any more: it ran out or somebody revoked it.
-    Lost,
-    /// Given back by this process.
-    Revoked,
+pub enum LeaseState {
+    /// Not known to be over.
+    Held {
+        /// It lives until then at least, if the etcd leader that answered last is still the leader.
+        answered_until: BootInstant,
+        /// It lives until then at least.
+        confirmed_until: BootInstant,
+    },
+    /// Etcd doesn't have it any more (it ran out, or somebody revoked it), or this
+    /// process is giving it back.
+    Gone,
 }
 
 /// Keeps one lease alive until it is revoked or dropped; a dropped one runs out.
@@ -103,33 +72,22 @@ struct Inner {
 }
 
 impl LeaseKeeper {
-    /// Gets a fresh lease and keeps it alive as long as `pulse` beats. `limit` is for the grant.
+    /// Gets a fresh lease of about `ttl` (whole seconds) and keeps it alive as long as
+    /// `pulse` beats. `limit` is for the grant.
     ///
     /// # Errors
     /// [`CallError`] of the grant. If its outcome is unknown, a lease may have been
     /// granted that nobody uses; it runs out.
-    pub async fn start(
-        etcd: &Etcd,
-        settings: LeaseSettings,
-        pulse: Arc<Pulse>,
-        limit: Duration,
-    ) -> Result<Self, CallError> {
-        let answer = etcd.grant(settings.ttl, limit).await?;
+    pub async fn grant(etcd: &Etcd, ttl: Duration, pulse: Pulse, limit: Duration) -> Result<Self, CallError> {
+        let answer = etcd.grant(ttl, limit).await?;
         let granted = answer.value;
-        let clock = LeaseClock::granted(answer.sent, granted.ttl, settings.margin);
-        let state = LeaseState {
-            lease: granted.lease,
-            ttl: granted.ttl,
-            answered_until: clock.answered_until(),
-            confirmed_until: clock.confirmed_until(),
-            gone: None,
-        };
+        let clock = LeaseClock::granted(answer.sent, granted.ttl, margin(granted.ttl));
         let inner = Arc::new(Inner {
             etcd: etcd.clone(),
             lease: granted.lease,
             ttl: granted.ttl,
+            state: watch::Sender::new(held(&clock)),
             clock: Mutex::new(clock),
-            state: watch::Sender::new(state),
         });
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -154,6 +112,16 @@ impl LeaseKeeper {
         self.inner.state.subscribe()
     }
 
+    /// It lives until then at least, if the etcd leader that answered last is still the leader.
+    pub fn answered_until(&self) -> BootInstant {
+        self.inner.clock.lock().answered_until()
+    }
+
+    /// It lives until then at least.
+    pub fn confirmed_until(&self) -> BootInstant {
+        self.inner.clock.lock().confirmed_until()
+    }
+
     /// A linearizable read that was sent at `sent` came back with that raft term:
     /// whatever the leader of that term answered before `sent` was the cluster's word.
     pub fn confirm(&self, sent: BootInstant, raft_term: u64) {
@@ -161,22 +129,21 @@ impl LeaseKeeper {
     }
 
     /// Gives the lease back, and with it the keys that are bound to it. It counts as
-    /// gone from the moment of the call.
-    ///
-    /// # Errors
-    /// [`CallError`]: etcd did not say so within `limit`; the lease may live for its TTL still.
-    pub async fn revoke(self, limit: Duration) -> Result<(), CallError> {
-        self.stop.cancel();
-        self.tasks.wait().await;
-        self.inner.end(Gone::Revoked);
+    /// gone from the moment of the call. If etcd doesn't take it back within `limit`, it
+    /// runs out by itself.
+    pub async fn revoke(&self, limit: Duration) {
+        self.abandon().await;
+        self.inner.end();
         match self.inner.etcd.revoke(self.inner.lease, limit).await {
-            Err(CallError::Refused { refusal: Refusal::LeaseNotFound, .. }) => Ok(()),
-            end => end,
+            Ok(()) | Err(CallError::Refused { refusal: Refusal::LeaseNotFound, .. }) => {}
+            Err(error) => {
+                tracing::warn!(lease = self.inner.lease.0, %error, "lease not revoked, it will run out");
+            }
         }
     }
 
     /// Stops renewing. The lease runs out.
-    pub async fn abandon(self) {
+    pub async fn abandon(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }
@@ -191,13 +158,10 @@ impl Drop for LeaseKeeper {
 impl Inner {
     fn publish(&self, clock: &LeaseClock) {
         self.state.send_if_modified(|state| {
-            let next = LeaseState {
-                answered_until: clock.answered_until(),
-                confirmed_until: clock.confirmed_until(),
-                ..*state
-            };
-            let changed = *state != next;
-            *state = next;
+            let changed = *state != LeaseState::Gone && *state != held(clock);
+            if changed {
+                *state = held(clock);
+            }
             changed
         });
     }
@@ -209,16 +173,12 @@ impl Inner {
         }
     }
 
-    fn end(&self, gone: Gone) {
-        self.state.send_if_modified(|state| {
-            let first = state.gone.is_none();
-            state.gone.get_or_insert(gone);
-            first
-        });
+    fn end(&self) {
+        self.state.send_if_modified(|state| std::mem::replace(state, LeaseState::Gone) != LeaseState::Gone);
     }
 
     /// Renews until the lease is gone.
-    async fn keep(self: Arc<Self>, pulse: Arc<Pulse>) {
+    async fn keep(self: Arc<Self>, pulse: Pulse) {
         let patience = (self.ttl / 6).max(LEAST_PATIENCE);
         let mut stream: Option<KeepAlives> = None;
         let mut last_success = Instant::now();
@@ -247,7 +207,7 @@ impl Inner {
                 }
                 Ok(Err(CallError::Refused { refusal: Refusal::LeaseNotFound, .. })) => {
                     tracing::warn!(lease = self.lease.0, "lease is lost");
-                    return self.end(Gone::Lost);
+                    return self.end();
                 }
                 Ok(Err(error)) => {
                     let since = last_success.elapsed();
@@ -281,4 +241,8 @@ impl Inner {
         }
         counts
     }
+}
+
+fn held(clock: &LeaseClock) -> LeaseState {
+    LeaseState::Held { answered_until: clock.answered_until(), confirmed_until: clock.confirmed_until() }
 }

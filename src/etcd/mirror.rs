@@ -71,20 +71,10 @@ pub enum MirrorEvent {
 /// What to follow.
 #[derive(Clone, Debug)]
 pub struct MirrorPlan {
-    /// The watched range: contiguous, and wide enough for all that is kept.
+    /// The watched range: contiguous, and wide enough for all that is wanted.
     pub watch: KeyRange,
     /// What is loaded, and of what changes are delivered.
-    pub keep: Vec<KeyRange>,
-    /// How long a watch may be quiet before it is asked for a sign of life; without
-    /// one in three times this it is given up.
-    pub quiet: Duration,
-}
-
-impl MirrorPlan {
-    /// With a sign of life every half second.
-    pub fn new(watch: KeyRange, keep: Vec<KeyRange>) -> Self {
-        Self { watch, keep, quiet: Duration::from_millis(500) }
-    }
+    pub wanted: Vec<KeyRange>,
 }
 
 /// Where a mirror stands.
@@ -141,7 +131,7 @@ impl Mirror {
     /// ever: from the last revision if it can, else with a new snapshot, which begins
     /// with [`MirrorEvent::Reset`]. An event may come twice after trouble, with the
     /// same revision.
-    pub fn start(etcd: &Etcd, plan: MirrorPlan, sink: Sink) -> Self {
+    pub fn start(etcd: Etcd, plan: MirrorPlan, sink: Sink) -> Self {
         let (state_in, state) = watch::channel(MirrorState::default());
         let (demand, demand_out) = watch::channel(Demand::default());
         let stop = CancellationToken::new();
@@ -180,7 +170,7 @@ impl Mirror {
     }
 
     /// Stops following. No event is delivered after that.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }

@@ -13,9 +13,14 @@ use tokio::sync::Notify;
 
 use crate::clock::{BootInstant, Clock};
 
-/// Ticked by the main loop, watched by the lease keeper.
-#[derive(Debug)]
+/// Ticked by the main loop, watched by the lease keeper. Clones are the same pulse.
+#[derive(Clone, Debug)]
 pub struct Pulse {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     clock: Arc<dyn Clock>,
     /// Boot nanoseconds.
     last: AtomicU64,
@@ -24,29 +29,30 @@ pub struct Pulse {
 
 impl Pulse {
     /// Ticked just now.
-    pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        let pulse = Self { clock, last: AtomicU64::new(0), ticked: Notify::new() };
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let inner = Inner { clock, last: AtomicU64::new(0), ticked: Notify::new() };
+        let pulse = Self { inner: Arc::new(inner) };
         pulse.tick();
-        Arc::new(pulse)
+        pulse
     }
 
     /// The main loop is at work. To be called more often than every quarter of the lease.
     pub fn tick(&self) {
-        let now = u64::try_from(self.clock.boot().since_boot().as_nanos()).unwrap_or(u64::MAX);
-        self.last.fetch_max(now, Ordering::AcqRel);
-        self.ticked.notify_waiters();
+        let now = u64::try_from(self.inner.clock.boot().since_boot().as_nanos()).unwrap_or(u64::MAX);
+        self.inner.last.fetch_max(now, Ordering::AcqRel);
+        self.inner.ticked.notify_waiters();
     }
 
     /// How long ago the last tick was.
     pub fn age(&self) -> Duration {
-        let last = BootInstant::from_boot(Duration::from_nanos(self.last.load(Ordering::Acquire)));
-        self.clock.boot().since(last)
+        let last = BootInstant::from_boot(Duration::from_nanos(self.inner.last.load(Ordering::Acquire)));
+        self.inner.clock.boot().since(last)
     }
 
     /// Waits until the last tick is younger than that.
     pub(crate) async fn younger_than(&self, age: Duration) {
         loop {
-            let ticked = self.ticked.notified();
+            let ticked = self.inner.ticked.notified();
             tokio::pin!(ticked);
             ticked.as_mut().enable();
             if self.age() < age {

@@ -112,6 +112,15 @@ pub struct Txn {
     pub otherwise: Vec<String>,
 }
 
+impl TxnOutcome {
+    /// What etcd said of itself.
+    pub fn header(&self) -> Header {
+        match self {
+            Self::Done(header) | Self::GuardFailed(header, _) => *header,
+        }
+    }
+}
+
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnOutcome {

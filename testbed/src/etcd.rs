@@ -30,6 +30,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Options {
     /// How many members.
     pub members: usize,
+    /// Where they listen. Another one than loopback exists in a network namespace only.
+    pub address: Ipv4Addr,
     /// `--heartbeat-interval`, milliseconds.
     pub heartbeat_ms: u32,
     /// `--election-timeout`, milliseconds. The least lease etcd grants is 1.5 times this, in whole seconds.
@@ -43,7 +45,14 @@ pub struct Options {
 impl Default for Options {
     /// One member, with times that make leases of 2 s possible.
     fn default() -> Self {
-        Self { members: 1, heartbeat_ms: 100, election_ms: 1000, tls: None, extra_args: Vec::new() }
+        Self {
+            members: 1,
+            address: Ipv4Addr::LOCALHOST,
+            heartbeat_ms: 100,
+            election_ms: 1000,
+            tls: None,
+            extra_args: Vec::new(),
+        }
     }
 }
 
@@ -153,13 +162,13 @@ impl Etcd {
 
     fn args(&self, index: usize) -> Vec<String> {
         let member = &self.members[index];
-        let scheme = self.scheme();
-        let client_url = format!("{scheme}://127.0.0.1:{}", member.client);
-        let peer_url = format!("http://127.0.0.1:{}", member.peer);
+        let (scheme, address) = (self.scheme(), self.options.address);
+        let client_url = format!("{scheme}://{address}:{}", member.client);
+        let peer_url = format!("http://{address}:{}", member.peer);
         let everyone = self
             .members
             .iter()
-            .map(|m| format!("{}=http://127.0.0.1:{}", m.name, m.peer))
+            .map(|m| format!("{}=http://{address}:{}", m.name, m.peer))
             .collect::<Vec<_>>()
             .join(",");
         let mut args = vec![
@@ -245,7 +254,7 @@ impl Etcd {
 
     /// The client address of one member, with scheme.
     pub fn endpoint(&self, index: usize) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme(), self.members[index].client)
+        format!("{}://{}:{}", self.scheme(), self.options.address, self.members[index].client)
     }
 
     /// The client port of one member.

@@ -1,0 +1,27 @@
+//! The pair as an operator meets it: real processes on a real etcd, killed, frozen,
+//! cut off and misled. One file per behaviour; each test states a promise.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has the machine's clock, and a hand that reaches into etcd"
+)]
+
+mod active_key;
+mod bounds;
+mod clock;
+mod compaction;
+mod etcd_login;
+mod etcd_outage;
+mod etcd_tls;
+mod exclusive;
+mod five;
+mod freeze;
+mod garbage;
+mod kill;
+mod late_etcd;
+mod lost_member;
+mod no_space;
+mod one_host;
+mod partition;
+mod restart;
+mod sigterm;
+mod standby;
