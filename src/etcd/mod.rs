@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod commit;
 mod connections;
 mod feed;
+mod follow;
 mod keep_alive;
 pub mod keys;
 pub mod lane;
