@@ -5,7 +5,8 @@
 
 mod address;
 mod pid_file;
-mod translate;
+mod proxies;
+pub(super) mod translate;
 
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use nix::sys::signal::Signal;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::pid_file::PidFile;
+use self::{pid_file::PidFile, proxies::AskedProxies};
 use super::{
     args::RunArgs,
     exit::Exit,
@@ -33,10 +34,12 @@ use crate::{
         core::RootCoord,
         events::RootCoordEvents,
         metrics_info::Deployment,
-        service::{NoProxies, Parts, RootCoordService},
+        service::{Parts, RootCoordService},
     },
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity},
+        Identity,
+        clients::ClientContext,
+        gatehouse::{Gatehouse, GatehouseSettings},
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
@@ -198,11 +201,19 @@ async fn live(
         Arc::clone(&identity),
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
-        dial,
+        Arc::clone(&dial),
         tasks.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
+    let context = ClientContext {
+        identity: Arc::clone(&identity),
+        dial: Arc::clone(&dial),
+        clock: Arc::clone(&clock),
+        tasks: tasks.clone(),
+        settings: translate::clients(&settings.grpc),
+    };
+    let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
     let health: Arc<dyn HealthSource> =
         Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
     let service = RootCoordService::new(
@@ -212,7 +223,7 @@ async fn live(
             config: Arc::clone(&config.store),
             channels: settings.channels.clone(),
             deployment: Deployment::default(),
-            proxies: Arc::new(NoProxies),
+            proxies: Arc::new(asked_proxies),
         },
         Arc::clone(&health),
     );
