@@ -14,7 +14,7 @@ use crate::{
 
 /// Both clocks stand still, at 2022/09/21 03:58:33.855 UTC.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 impl Clock for Stopped {
     fn boot(&self) -> BootInstant {
@@ -66,7 +66,7 @@ impl Logged {
 }
 
 /// The lines that `run` logs from `level` on.
-pub(super) fn lines_of(level: LogLevel, run: impl FnOnce()) -> Vec<String> {
+pub(crate) fn lines_of(level: LogLevel, run: impl FnOnce()) -> Vec<String> {
     let log = Logged::new(LogFormat::Text, level);
     with_default(log.guard.dispatch(), run);
     log.read()
