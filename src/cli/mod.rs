@@ -4,12 +4,19 @@
 //! these.
 
 pub mod args;
+mod ask;
 mod config_check;
 mod exit;
+mod failure;
 mod go_flags;
+pub mod health;
 mod role;
+mod rows;
 mod run;
-mod table;
+mod sessions;
+pub mod status;
+pub mod switchover;
+pub mod table;
 mod witness;
 
 use std::{
@@ -21,7 +28,7 @@ use std::{
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use self::args::{Cli, Command, ConfigCommand};
-pub use self::exit::Exit;
+pub use self::{exit::Exit, failure::Failure};
 use crate::config::{Sources, sample};
 
 /// Runs the program. `arguments`: the program's name first.
@@ -104,5 +111,7 @@ mod cluster {
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

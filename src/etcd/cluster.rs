@@ -124,7 +124,7 @@ impl Tracker {
             return None;
         }
         if let Some(incident) = self.judge_id(header) {
-            self.start_over(header);
+            self.start_over(Header { raft_term: 0, ..header });
             return Some(incident);
         }
         if self.cluster.cluster_id != 0 {

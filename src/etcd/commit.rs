@@ -13,7 +13,7 @@ pub trait Commit: Send + Sync + fmt::Debug {
     /// or the term is over.
     ///
     /// # Errors
-    /// [`WriteError`], never `Unknown`.
+    /// [`WriteError`]. After an `Unknown` the term is over; every later write ends as `Deposed`.
     fn commit_settled<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Committed, WriteError>>;
 }
 

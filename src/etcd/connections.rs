@@ -154,6 +154,12 @@ pub(crate) struct Shared {
     cluster: watch::Sender<Cluster>,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
 /// An open connection to one member, logged in.
 #[derive(Clone)]
 pub(crate) struct Connection {

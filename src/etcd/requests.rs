@@ -199,12 +199,13 @@ impl Etcd {
         .await
     }
 
-    /// Ends a lease, and with it the keys that are bound to it.
+    /// Ends a lease, and with it the keys that are bound to it. Repeated until etcd answers.
     ///
     /// # Errors
-    /// [`CallError`]; `Refused` with `LeaseNotFound` if it is over already.
+    /// [`CallError`]; `Refused` with `LeaseNotFound` if it is over already, perhaps by
+    /// an earlier attempt of this call.
     pub async fn revoke(&self, lease: LeaseId, limit: Duration) -> Result<(), CallError> {
-        self.tell("lease revoke", limit, |mut connection| async move {
+        self.ask("lease revoke", limit, |mut connection| async move {
             let response = connection.lease.revoke(lease.0).await?;
             Ok((header(response.header()), ()))
         })

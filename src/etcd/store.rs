@@ -25,12 +25,14 @@ use crate::{
     etcd::{
         Etcd,
         call::{CallError, Refusal},
+        commit::Commit,
         lane::Lane,
         ledger::{Ledger, Origin},
         settle::{Repeated, judge},
         txn::{Guard, KeyValue, Op, Txn, TxnOutcome},
     },
     ids::{Epoch, Revision},
+    net::BoxFuture,
 };
 
 /// The first pause between two attempts to settle, and the longest.
@@ -140,8 +142,10 @@ impl FencedStore {
         &self.inner.fence
     }
 
-    /// Cancelled as soon as a write finds the ACTIVE key no longer to be of this term:
-    /// often before any watch shows it. The term's owner ends the term then.
+    /// Cancelled as soon as a write finds that the term can't go on: the ACTIVE key is no
+    /// longer of this term, or others have written where only this term may, so that an
+    /// unknown outcome stays unknown. Often before any watch shows it. The term's owner
+    /// ends the term then; no further write is sent.
     pub fn fence_lost(&self) -> &CancellationToken {
         &self.inner.fence_lost
     }
@@ -167,8 +171,8 @@ impl FencedStore {
     ///
     /// # Errors
     /// [`WriteError`]. `Unknown` means that the outcome can't be found out: the term
-    /// ended before, or others have changed the keys since. Whoever still holds the
-    /// term then gives it up and reads everything anew.
+    /// ended before, or others have changed the keys since, which ends it
+    /// ([`fence_lost`](Self::fence_lost)). Every later write ends as `Deposed`.
     ///
     /// # Panics
     /// As [`commit`](Self::commit).
@@ -356,11 +360,9 @@ fn problem(fence: &Fence, write: &Write) -> Option<String> {
         Op::Put { .. } | Op::Delete { .. } => None,
     })
 }
-impl crate::etcd::commit::Commit for FencedStore {
-    fn commit_settled<'a>(
-        &'a self,
-        write: &'a Write,
-    ) -> crate::net::BoxFuture<'a, Result<Committed, WriteError>> {
+
+impl Commit for FencedStore {
+    fn commit_settled<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Committed, WriteError>> {
         Box::pin(self.commit_settled(write.clone()))
     }
 }

@@ -1,11 +1,17 @@
 //! Between this project's transactions and etcd-client's.
 
 use etcd_client::{
-    Compare, CompareOp, GetOptions, PutOptions, TxnOp, TxnResponse, proto::PbKeyValue, proto::PbTxnOpResponse,
+    Compare, CompareOp, GetOptions, PutOptions, TxnOp, TxnResponse, WatchResponse, proto::PbKeyValue,
+    proto::PbTxnOpResponse,
 };
 
 use crate::{
-    etcd::txn::{Guard, KeyValue, Op, Txn},
+    etcd::{
+        connections::header,
+        feed::{Change, Message},
+        mirror::MirrorEvent,
+        txn::{Guard, KeyValue, Op, Txn},
+    },
     ids::{LeaseId, Revision},
 };
 
@@ -69,4 +75,29 @@ pub(crate) fn ranges(response: TxnResponse) -> impl Iterator<Item = (Vec<PbKeyVa
 /// The answers of reads of one key each.
 pub(crate) fn single_reads(response: TxnResponse) -> Vec<Option<KeyValue>> {
     ranges(response).map(|(kvs, _)| kvs.into_iter().next().and_then(key_value)).collect()
+}
+
+/// A message of a watch.
+pub(crate) fn message(response: WatchResponse) -> Message {
+    let header = header(response.header());
+    let response = response.0;
+    let changes = response.events.into_iter().filter_map(|event| {
+        let kv = event.kv?;
+        let revision = Revision(kv.mod_revision);
+        let event = match event.r#type {
+            0 => key_value(kv).map(MirrorEvent::Put),
+            1 => String::from_utf8(kv.key).ok().map(|key| MirrorEvent::Deleted(key, revision)),
+            // A kind that doesn't exist yet.
+            _ => None,
+        };
+        Some(Change { revision, event })
+    });
+    Message {
+        header,
+        created: response.created,
+        canceled: response.canceled.then_some(response.cancel_reason),
+        compacted: response.compact_revision > 0,
+        fragment: response.fragment,
+        changes: changes.collect(),
+    }
 }

@@ -20,3 +20,5 @@ pub mod machine;
 pub mod metrics_info;
 pub mod service;
 pub mod serving;
+#[cfg(test)]
+mod testing;

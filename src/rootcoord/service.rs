@@ -387,6 +387,18 @@ fn unhealthy(id: ServerId, answer: Result<ComponentStates, String>) -> Option<St
     Some(error.to_string())
 }
 
+/// `create_collection`: "… RootCoord/CreateCollection …".
+fn not_yet(method: &str) -> Status {
+    let name: String = method
+        .split('_')
+        .flat_map(|word| {
+            let mut letters = word.chars();
+            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters)
+        })
+        .collect();
+    Status::unimplemented(format!("milvus-coord does not serve RootCoord/{name} yet"))
+}
+
 macro_rules! methods {
     (
         served { $($served:ident($served_request:ty) -> $served_answer:ty;)* }
@@ -402,9 +414,7 @@ macro_rules! methods {
             )*
             $(
                 async fn $missing(&self, _: Request<$missing_request>) -> Outcome<$missing_answer> {
-                    Err(Status::unimplemented(concat!(
-                        "milvus-coord does not serve RootCoord/", stringify!($missing), " yet"
-                    )))
+                    Err(not_yet(stringify!($missing)))
                 }
             )*
         }

@@ -164,7 +164,7 @@ fn an_own_write_counts_from_its_acknowledgement_and_no_late_event_undoes_it() {
     catalog.writing(&ops);
     catalog.written(&ops, Revision(12));
     assert_eq!(names(&catalog), [""; 0]);
-    assert_eq!(catalog.event(&put(&db_snapshot(5, 2), database(5, "older"), 11)).foreign.is_some(), true);
+    assert!(catalog.event(&put(&db_snapshot(5, 2), database(5, "older"), 11)).foreign.is_some());
     assert_eq!(names(&catalog), [""; 0]);
     assert_eq!(catalog.event(&put(&db_snapshot(5, 2), TOMBSTONE, 12)).foreign, None);
 }
@@ -233,7 +233,7 @@ fn ten_thousand_collections_are_taken_in_while_nobody_waits() {
 }
 
 /// What the catalog must say, computed from nothing but the keys that exist.
-fn naive(keys: &Keys, store: &[KeyValue]) -> (Vec<(i64, String)>, Vec<(i64, i64)>) {
+fn naive(keys: &Keys, store: &[KeyValue]) -> (Vec<(i64, String)>, usize) {
     let mut newest: BTreeMap<Object, (Timestamp, &[u8])> = BTreeMap::new();
     for kv in store {
         if let Some(Key::Snapshot(object, ts)) = keys.parse(&kv.key) {
@@ -243,7 +243,7 @@ fn naive(keys: &Keys, store: &[KeyValue]) -> (Vec<(i64, String)>, Vec<(i64, i64)
             }
         }
     }
-    let (mut databases, mut created) = (Vec::new(), Vec::new());
+    let (mut databases, mut created) = (Vec::new(), 0);
     for (object, (_, value)) in newest {
         if value == TOMBSTONE {
             continue;
@@ -255,9 +255,9 @@ fn naive(keys: &Keys, store: &[KeyValue]) -> (Vec<(i64, String)>, Vec<(i64, i64)
                 }
             }
             Object::Partition(..) => {}
-            Object::Collection(db, id) => {
+            Object::Collection(..) => {
                 if CollectionInfo::decode(value).is_ok_and(|info| info.state == 0) {
-                    created.push((db.0, id.0));
+                    created += 1;
                 }
             }
         }
@@ -347,7 +347,7 @@ proptest! {
             let (databases, created) = naive(&keys(), &store.keys());
             let ours: Vec<_> = catalog.databases().map(|db| (db.id.0, db.name.clone())).collect();
             prop_assert_eq!(ours, databases);
-            prop_assert_eq!(catalog.created_collections(), created.len());
+            prop_assert_eq!(catalog.created_collections(), created);
             let plain = |key: &str| matches!(keys().parse(key), Some(Key::Plain(Object::Collection(..))));
             prop_assert!(!catalog.undecodable().any(plain));
             let garbage = store.keys().iter().filter(|kv| catalog.undecodable().any(|key| key == kv.key)).count();

@@ -1,167 +1,19 @@
-use std::sync::Arc;
-
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
-    election::{
-        gate::{Gate, GateSettings, NotServing},
-        rules::Rules,
-    },
+    election::gate::NotServing,
     etcd::{
-        call::Header,
         commit::memory::{Fault, MemoryStore},
-        store::Write,
         txn::{Guard, Op},
     },
     ids::Epoch,
-    rootcoord::databases::DatabaseError,
-    telemetry::{events::Events, metrics::Metrics},
+    rootcoord::{
+        databases::DatabaseError,
+        testing::{Bed, Instance, START, W},
+    },
     tso::hybrid,
 };
-
-const W: Duration = Duration::from_millis(100);
-const START: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
-
-/// Both clocks go with tokio's, and the wall clock can be moved.
-#[derive(Debug)]
-struct TestClock {
-    begun: tokio::time::Instant,
-    offset_millis: std::sync::atomic::AtomicI64,
-}
-
-impl Clock for TestClock {
-    fn boot(&self) -> BootInstant {
-        BootInstant::from_boot(Duration::from_secs(1_000) + self.begun.elapsed())
-    }
-
-    fn wall(&self) -> UnixNanos {
-        let offset = self.offset_millis.load(Ordering::SeqCst) * 1_000_000;
-        UnixNanos((START + self.begun.elapsed()).0.saturating_add_signed(offset))
-    }
-}
-
-/// Instances of rootcoord on one store, with a campaign that does what the election's does.
-struct Bed {
-    store: Arc<MemoryStore>,
-    clock: Arc<TestClock>,
-}
-
-struct Instance {
-    core: Arc<RootCoord>,
-    clock: Arc<TestClock>,
-    over: CancellationToken,
-    gate: Option<Arc<Gate>>,
-}
-
-impl Bed {
-    fn new() -> Self {
-        let begun = tokio::time::Instant::now();
-        let clock = Arc::new(TestClock { begun, offset_millis: 0.into() });
-        Self { store: Arc::default(), clock }
-    }
-
-    fn instance(&self) -> Instance {
-        let metrics = Metrics::new(Role::RootCoord, &*self.clock);
-        let events = RootCoordEvents::new(Events::new(Role::RootCoord, metrics));
-        let settings = RootCoordSettings::new(
-            "by-dev/meta".to_owned(),
-            "by-dev/kv".to_owned(),
-            64,
-            Duration::from_secs(5),
-        );
-        let core = Arc::new(RootCoord::new(settings, self.clock.clone(), events));
-        let instance =
-            Instance { core, clock: self.clock.clone(), over: CancellationToken::new(), gate: None };
-        instance.load(&self.store);
-        instance
-    }
-}
-
-impl Instance {
-    fn load(&self, store: &MemoryStore) {
-        self.core.mirror(&MirrorEvent::Reset);
-        for kv in store.keys() {
-            self.core.mirror(&MirrorEvent::Entry(kv));
-        }
-        let header = Header { revision: store.revision(), ..Header::default() };
-        self.core.mirror(&MirrorEvent::Loaded(header));
-        store.take_events();
-    }
-
-    /// One transaction with what is staked, upon whatever term there is.
-    async fn campaign(&self, store: &MemoryStore) -> Option<Epoch> {
-        let stake = self.core.stake(self.clock.wall());
-        let mut write = Write { guards: stake.guards, ops: stake.puts };
-        write.ops.push(Op::put("by-dev/meta/session/rootcoord", "me"));
-        match crate::etcd::commit::Commit::commit_settled(store, &write).await {
-            Ok(committed) => Some(Epoch(committed.revision.0)),
-            Err(crate::etcd::store::WriteError::Conflict { keys, seen }) => {
-                self.core.restake(&keys.into_iter().zip(seen).collect::<Vec<_>>());
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    async fn begin(&mut self, store: &Arc<MemoryStore>, epoch: Epoch) -> Result<(), String> {
-        for event in store.take_events() {
-            self.core.mirror(&event);
-        }
-        self.over = CancellationToken::new();
-        let settings = GateSettings { proof_window: W, strict: false, rules: Rules::default() };
-        let gate = Arc::new(Gate::new(epoch, settings, self.clock.clone()));
-        self.gate = Some(gate.clone());
-        self.prove();
-        let tenure =
-            Tenure { epoch, store: store.clone(), gate, over: self.over.clone(), clock: self.clock.clone() };
-        self.core.begin(tenure).await
-    }
-
-    fn prove(&self) {
-        let gate = self.gate.as_ref().expect("a term");
-        gate.lease_valid_until(self.clock.boot() + Duration::from_secs(60));
-        gate.proven(self.clock.boot());
-    }
-
-    /// Wins, and serves.
-    async fn take_over(&mut self, store: &Arc<MemoryStore>) -> Epoch {
-        let epoch = self.campaign(store).await.expect("nobody else is there");
-        self.begin(store, epoch).await.expect("the windows are as staked");
-        epoch
-    }
-
-    async fn timestamp(&self, count: u32) -> Result<Timestamp, Failure> {
-        self.prove();
-        self.core.alloc_timestamps(self.clock.boot(), count).await
-    }
-
-    async fn id(&self, count: u32) -> Result<i64, Failure> {
-        self.prove();
-        self.core.alloc_ids(self.clock.boot(), count).await
-    }
-
-    fn caller(&self) -> Caller {
-        Caller { arrived: self.clock.boot(), message: 1 }
-    }
-
-    async fn create(&self, name: &str, request: Option<RequestId>) -> Result<(), Failure> {
-        self.prove();
-        self.core.create_database(self.caller(), name, request).await
-    }
-
-    async fn names(&self) -> Result<Vec<String>, Failure> {
-        self.prove();
-        let listed = self.core.list_databases(self.caller()).await?;
-        Ok(listed.into_iter().map(|database| database.name).collect())
-    }
-
-    fn hear(&self, store: &MemoryStore) {
-        for event in store.take_events() {
-            self.core.mirror(&event);
-        }
-    }
-}
 
 fn stored(store: &MemoryStore, key: &str) -> UnixNanos {
     window::decode(key, &store.get(key).expect("stored").value).expect("decodable")

@@ -24,14 +24,7 @@ mod hooks;
 mod in_flight;
 mod kept;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -44,43 +37,14 @@ pub use self::{
 use self::{detour::Detour, forward::Forwarder, in_flight::InFlight, kept::Memory};
 use crate::{
     election::standing::Standing,
-    ids::ServerId,
     net::Dial,
     rpc::{
+        Identity,
         headers::Address,
         link::LinkSettings,
         server::{Handle, Inbound},
     },
 };
-
-/// Who this instance is, as far as it is known by now.
-#[derive(Debug)]
-pub struct Identity {
-    cluster: String,
-    server_id: AtomicI64,
-}
-
-impl Identity {
-    /// A member of that cluster without an id.
-    pub fn new(cluster: impl Into<String>) -> Self {
-        Self { cluster: cluster.into(), server_id: AtomicI64::new(0) }
-    }
-
-    /// The id has been allocated.
-    pub fn set_server_id(&self, id: ServerId) {
-        self.server_id.store(id.0, Ordering::Release);
-    }
-
-    /// The own id; 0 before there is one.
-    pub fn server_id(&self) -> ServerId {
-        ServerId(self.server_id.load(Ordering::Acquire))
-    }
-
-    /// What calls must name if they name a cluster.
-    pub fn cluster(&self) -> &str {
-        &self.cluster
-    }
-}
 
 /// How the gatehouse treats calls that it can't let in.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use tonic::{Code, codec::CompressionEncoding};
 use super::*;
 use crate::{
     election::standing::Peer,
-    ids::Epoch,
+    ids::{Epoch, ServerId},
     rpc::testing::{Node, PATIENCE, Wishes, create, list, patient, to, until},
 };
 
