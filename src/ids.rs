@@ -42,6 +42,10 @@ number! {
     /// A collection.
     CollectionId(i64)
 }
+number! {
+    /// A partition of a collection.
+    PartitionId(i64)
+}
 
 impl Epoch {
     /// The revision at which the term began.

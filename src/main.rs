@@ -1,3 +1,7 @@
 //! The command line of milvus-coord.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    milvus_coord::cli::main(std::env::args_os()).into()
+}

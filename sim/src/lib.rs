@@ -1,1 +1,13 @@
-//! Simulation of milvus-coord.
+//! milvus-coord under a simulated network, clock and etcd.
+//!
+//! What is simulated: machines with a network between them, clocks that drift,
+//! jump and stop, processes that are killed, frozen and restarted, and an etcd
+//! cluster with faults of its own. What is real: every line of milvus-coord above
+//! its clock and network seams, etcd's client, gRPC.
+
+pub mod check;
+pub mod fake_etcd;
+pub mod history;
+pub mod machine;
+pub mod net;
+pub mod world;

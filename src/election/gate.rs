@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::{BootInstant, Clock},
+    election::rules::{Rule, Rules},
     ids::Epoch,
 };
 
@@ -55,6 +56,8 @@ pub struct GateSettings {
     pub proof_window: Duration,
     /// Every answer needs a proof that was sent after its call arrived.
     pub strict: bool,
+    /// All of them, outside simulations.
+    pub rules: Rules,
 }
 
 /// One term's permission to answer. Ends once and for all with the term.
@@ -112,6 +115,9 @@ impl Gate {
     fn judge(&self, now: BootInstant, arrived: BootInstant) -> Verdict {
         if self.ended.load(Ordering::Acquire) {
             return Verdict::Ended;
+        }
+        if !self.settings.rules.hold(Rule::Proof) {
+            return Verdict::Open;
         }
         let now = nanos(now);
         if now >= self.lease_until.load(Ordering::Acquire) {
@@ -234,5 +240,131 @@ impl Gate {
             0 => None,
             nanos => Some(BootInstant::from_boot(Duration::from_nanos(nanos))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::clock::UnixNanos;
+
+    const W: Duration = Duration::from_millis(100);
+    const HOLD: Duration = Duration::from_secs(1);
+
+    #[derive(Debug, Default)]
+    struct Hands(Mutex<BootInstant>);
+
+    impl Hands {
+        fn set(&self, millis: u64) {
+            *self.0.lock() = at(millis);
+        }
+    }
+
+    impl Clock for Hands {
+        fn boot(&self) -> BootInstant {
+            *self.0.lock()
+        }
+
+        fn wall(&self) -> UnixNanos {
+            UnixNanos(0)
+        }
+    }
+
+    fn at(millis: u64) -> BootInstant {
+        BootInstant::from_boot(Duration::from_secs(100) + Duration::from_millis(millis))
+    }
+
+    fn gate(strict: bool) -> (Gate, Arc<Hands>) {
+        let clock = Arc::new(Hands::default());
+        clock.set(0);
+        let settings = GateSettings { proof_window: W, strict, rules: Rules::default() };
+        let gate = Gate::new(Epoch(61), settings, Arc::clone(&clock) as Arc<dyn Clock>);
+        gate.lease_valid_until(at(5000));
+        (gate, clock)
+    }
+
+    #[tokio::test]
+    async fn a_young_proof_and_a_valid_lease_let_answers_out() {
+        let (gate, clock) = gate(false);
+        assert!(!gate.is_open());
+        gate.proven(at(0));
+        clock.set(99);
+        assert_eq!(gate.admit(at(99), HOLD).now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn an_old_proof_makes_calls_wait_for_a_new_one() {
+        let (gate, clock) = gate(false);
+        gate.proven(at(0));
+        clock.set(100);
+        let mut waiting = Box::pin(gate.admit(at(100), HOLD));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        gate.proof_wanted().now_or_never().expect("the prover is woken");
+        gate.proven(at(100));
+        assert_eq!(waiting.await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_proof_a_call_ends_unproven() {
+        let (gate, _) = gate(false);
+        assert_eq!(gate.admit(at(0), HOLD).await, Err(NotServing::Unproven(Epoch(61))));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_term_ends_waiting_calls_and_is_final() {
+        let (gate, _) = gate(false);
+        let mut waiting = Box::pin(gate.admit(at(0), HOLD));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        gate.end();
+        assert_eq!(waiting.await, Err(NotServing::Ended(Epoch(61))));
+        gate.proven(at(0));
+        assert_eq!(gate.admit(at(0), HOLD).await, Err(NotServing::Ended(Epoch(61))));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_may_be_over_closes_the_gate_whatever_was_promised() {
+        let (gate, clock) = gate(false);
+        gate.proven(at(4990));
+        gate.excuse_until(at(9999));
+        clock.set(5000);
+        assert!(!gate.is_open());
+        gate.lease_valid_until(at(9000));
+        assert!(gate.is_open());
+    }
+
+    #[tokio::test]
+    async fn pledges_take_the_place_of_a_proof_until_they_end() {
+        let (gate, clock) = gate(false);
+        gate.proven(at(0));
+        gate.excuse_until(at(600));
+        clock.set(599);
+        assert!(gate.is_open());
+        clock.set(600);
+        assert!(!gate.is_open());
+    }
+
+    #[tokio::test]
+    async fn strict_answers_need_a_proof_sent_after_the_call_came() {
+        let (gate, _) = gate(true);
+        gate.proven(at(10));
+        gate.excuse_until(at(600));
+        assert_eq!(gate.admit(at(10), HOLD).now_or_never(), Some(Ok(())));
+        assert_eq!(gate.admit(at(11), HOLD).now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_damaging_answer_waits_for_a_proof_sent_after_it() {
+        let (gate, clock) = gate(false);
+        gate.proven(at(0));
+        clock.set(5);
+        let mut waiting = Box::pin(gate.admit_with_fresh_proof(HOLD));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        gate.proven(at(4));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        gate.proven(at(5));
+        assert_eq!(waiting.await, Ok(()));
     }
 }

@@ -1,6 +1,11 @@
 //! What a call to etcd can end in, and what its caller may conclude from that.
 
-use crate::ids::Revision;
+use std::time::Duration;
+
+use crate::{
+    clock::BootInstant,
+    ids::{LeaseId, Revision},
+};
 
 /// What etcd says of itself in every answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +18,27 @@ pub struct Header {
     pub revision: Revision,
     /// Rises with each etcd leader; an answer below the highest seen is out of date.
     pub raft_term: u64,
+}
+
+/// What etcd answered, and since when that is known to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// Etcd's own words about itself.
+    pub header: Header,
+    /// The moment before the call that brought this answer was sent: what a
+    /// linearizable answer says held at some time after it.
+    pub sent: BootInstant,
+    /// The answer.
+    pub value: T,
+}
+
+/// A lease that etcd has granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Its id.
+    pub lease: LeaseId,
+    /// How long it lives without a keep-alive; may be more than was asked for.
+    pub ttl: Duration,
 }
 
 /// Why a call to etcd brought no result.

@@ -1,0 +1,54 @@
+//! A takeover with a large catalogue in etcd.
+
+use milvus_coord_testbed::{bed::ROOT, catalog::Catalog, instance::SOON};
+use std::{error::Error, time::Duration};
+
+use crate::{
+    options::Options,
+    probe::Probe,
+    report::{Report, Times},
+    side::Side,
+};
+
+/// How long a real one may take to load it all.
+const LOAD: Duration = Duration::from_secs(180);
+
+/// How often; the catalogue is loaded anew by each fresh standby.
+const ROUNDS: usize = 5;
+
+/// Kills the ACTIVE one. The real standby would first wait for the dead one's lease, as
+/// in any takeover; to show the reload alone, that lease is revoked at once.
+pub(crate) async fn takeover(
+    side: &Side,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Box<dyn Error>> {
+    let ground = side.ground().await;
+    let catalog = Catalog::new(options.collections, options.fields);
+    let mut store = ground.bed.store().await;
+    catalog.write(&store, ROOT).await?;
+    let mut active = ground.plan("first").start();
+    active.serves(LOAD).await;
+    let rounds = if side.is_real() { 1 } else { ROUNDS };
+    let mut times = Times::default();
+    let mut resident = 0;
+    for _ in 0..rounds {
+        let standby = ground.plan("next").start();
+        standby.standby().await;
+        let probe = Probe::start(&ground.bed, &standby).await;
+        resident = standby.process.usage().resident;
+        let lease = ground.bed.active().await.lease;
+        let mut from = active.kill().await;
+        if side.is_real() {
+            from = std::time::Instant::now();
+            store.lease_revoke(lease).await?;
+        }
+        times.add(probe.answered().await - from);
+        standby.serves(SOON).await;
+        active = standby;
+    }
+    let what = format!("takeover with {} collections of {} fields", options.collections, options.fields);
+    report.times(&what, side, &times);
+    report.bytes(&format!("memory of a standby with {} collections", options.collections), side, resident);
+    Ok(())
+}

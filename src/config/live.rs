@@ -1,0 +1,34 @@
+//! The settings that count as soon as they change: read at each use.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{kind::Value, store::ConfigStore};
+
+/// Reads them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Live {
+    store: Arc<ConfigStore>,
+}
+
+impl Live {
+    /// From that store.
+    pub fn new(store: Arc<ConfigStore>) -> Self {
+        Self { store }
+    }
+
+    /// How long a stop waits for calls that are under way.
+    pub fn graceful_stop_timeout(&self) -> Duration {
+        match self.store.value("grpc.gracefulStopTimeout") {
+            Value::Time(time) => time,
+            _ => Duration::from_secs(10),
+        }
+    }
+
+    /// What GetMetrics reports as `min_segment_size_to_enable_index`.
+    pub fn min_segment_size_to_enable_index(&self) -> i64 {
+        match self.store.value("rootCoord.minSegmentSizeToEnableIndex") {
+            Value::Number(number) => number,
+            _ => 1024,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The environments that operators have.
+
+use super::*;
+
+/// The environment of the user guide's compose file.
+#[test]
+fn the_compose_environment_works() {
+    let config = load(
+        "",
+        &[
+            ("PATH", "/usr/bin"),
+            ("ETCD_ENDPOINTS", "etcd:2379"),
+            ("MINIO_ADDRESS", "minio:9000"),
+            ("PULSAR_ADDRESS", "pulsar://pulsar:6650"),
+            ("ROOT_COORD_ADDRESS", "rootcoord:53100"),
+            ("ROOT_COORD_ENABLE_ACTIVE_STANDBY", "true"),
+            ("METRICS_PORT", "9092"),
+        ],
+    );
+    assert_eq!(config.settings.etcd.endpoints, ["etcd:2379"]);
+    assert!(config.settings.active_standby.enabled);
+    assert_eq!(config.settings.queue, Some(QueueSettings::Pulsar { url: "pulsar://pulsar:6650".into() }));
+    assert_eq!(config.settings.metrics_port, Some(9092));
+    let texts: Vec<_> = config.notes.iter().map(|note| note.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["rootCoord.address (environment variable ROOT_COORD_ADDRESS) is ignored: coordinators find each \
+          other by their sessions in etcd"]
+    );
+}
+
+#[test]
+fn services_of_kubernetes_do_not_become_settings() {
+    let config = load(
+        "",
+        &[
+            ("ROOTCOORD_PORT", "tcp://10.0.0.5:53100"),
+            ("METRICS_PORT", "tcp://10.0.0.7:9091"),
+            ("ETCD_SERVICE_HOST", "10.0.0.6"),
+        ],
+    );
+    assert_eq!(config.settings.node.port, 53100);
+    assert_eq!(config.settings.metrics_port, None);
+    assert_eq!(config.notes.len(), 2);
+}
+
+#[test]
+fn the_queue_is_pulsar_before_kafka_and_none_is_no_error() {
+    let queue = |pairs: &[(&str, &str)]| load("", pairs).settings.queue;
+    let pulsar = |url: &str| Some(QueueSettings::Pulsar { url: url.into() });
+    let kafka = Some(QueueSettings::Kafka { brokers: "a:1,b:2".into() });
+    let (p, k) = (("PULSAR_ADDRESS", "host"), ("KAFKA_BROKERLIST", "a:1,b:2"));
+    assert_eq!(queue(&[]), None);
+    assert_eq!(queue(&[p, k]), pulsar("pulsar://host:6650"));
+    assert_eq!(queue(&[p, k, ("MQ_TYPE", "kafka")]), kafka);
+    assert_eq!(queue(&[k]), kafka);
+    assert_eq!(queue(&[p, ("PULSAR_PORT", "7")]), pulsar("pulsar://host:7"));
+    assert_eq!(
+        refused("mq: {type: rocksmq}\n", &[]),
+        ["milvus.yaml:1: mq.type is \"rocksmq\"; it must be one of default, pulsar, kafka"]
+    );
+}
+
+#[test]
+fn the_session_ttl_is_said_not_to_count() {
+    let notes = load("common: {session: {ttl: 60}}\n", &[]).notes;
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].text.contains("ttl = 60 (") && notes[0].text.ends_with("leaseSeconds = 5"),
+        "{}",
+        notes[0].text
+    );
+}

@@ -1,0 +1,195 @@
+//! From standby to the key: whom to depose, when to campaign, what a campaign brought.
+
+use std::time::Duration;
+
+use super::{
+    Action, Campaign, CampaignEnd,
+    machine::{Life, NOT_IN_STEP_DELAY, Phase, STANDBY_NOTE_EVERY, Won},
+};
+use crate::{
+    clock::BootInstant,
+    election::{
+        rules::Rule,
+        session::Kind,
+        standing::Peer,
+        verdict::{Certainty, Victim},
+    },
+    ids::{Epoch, LeaseId, Revision},
+};
+
+/// Between two attempts that etcd did not take.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// First bar on hints against a victim that proved alive; doubles.
+const HINT_BAR: Duration = Duration::from_secs(60);
+/// How long a hand-over to this instance may wait for its mirror to know of it.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Life {
+    /// A victim of a hint that registers again was alive: its network lies.
+    pub(super) fn peer_registered(&mut self, now: BootInstant, peer: &Peer, at: Revision) -> Vec<Action> {
+        let Some((victim, address, epoch)) = &self.hinted else { return vec![] };
+        if at > epoch.revision() && (victim.server_id == peer.server_id || *address == peer.address) {
+            let bar = self.barred.get(&peer.address).map_or(HINT_BAR, |(_, last)| *last * 2);
+            self.barred.insert(peer.address.clone(), (now + bar, bar));
+            self.hinted = None;
+        }
+        vec![]
+    }
+
+    pub(super) fn hint(&mut self, now: BootInstant, victim: Victim) -> Vec<Action> {
+        let Some(holder) = &self.holder else { return vec![] };
+        let wrong_victim = holder.victim != victim && self.settings.rules.hold(Rule::VictimCompare);
+        let barred = self.barred.get(&holder.address).is_some_and(|(until, _)| now < *until);
+        let pledged = self.pledged.is_some_and(|(epoch, until)| epoch == victim.epoch && now < until);
+        if self.settings.fast_takeover && !wrong_victim && !barred && !pledged && self.verdict.is_none() {
+            self.verdict = Some((holder.victim, Certainty::Hint));
+        }
+        vec![]
+    }
+
+    pub(super) fn pledge_asked(&mut self, epoch: Epoch, until: BootInstant, nonce: u64) -> Vec<Action> {
+        let deposing = match &self.phase {
+            Phase::Campaigning(campaign) => {
+                campaign.against.as_ref().is_some_and(|holder| holder.victim.epoch == epoch)
+            }
+            Phase::Registering | Phase::Standby => false,
+            _ => true,
+        };
+        if deposing {
+            return vec![];
+        }
+        if self
+            .verdict
+            .is_some_and(|(victim, certainty)| victim.epoch == epoch && certainty == Certainty::Hint)
+        {
+            // It asks, so it lives.
+            self.verdict = None;
+        }
+        self.pledged = Some((epoch, until));
+        vec![Action::Pledge { epoch, nonce }]
+    }
+
+    /// In standby: whether to campaign now, and against what.
+    pub(super) fn consider(&mut self, now: BootInstant) -> Vec<Action> {
+        if self.phase != Phase::Standby || now < self.no_campaign_until || self.mirrored < self.not_before {
+            return vec![];
+        }
+        if self.mirrored == Revision(0) {
+            return vec![];
+        }
+        let (against, certainty) = match &self.holder {
+            None if self.in_step || now >= self.absent_since + NOT_IN_STEP_DELAY => {
+                (None, Certainty::Silence)
+            }
+            None => return vec![],
+            Some(holder) => {
+                let certainty = match self.verdict {
+                    Some((victim, certainty)) if victim == holder.victim => certainty,
+                    _ if self.gone.contains(&holder.victim.server_id) => Certainty::Certain,
+                    _ => return vec![],
+                };
+                if holder.kind == Kind::Foreign {
+                    let (victim, lease) = (holder.victim, holder.lease);
+                    if self.deposing_foreign == Some(victim) || lease == LeaseId(0) {
+                        return vec![];
+                    }
+                    self.deposing_foreign = Some(victim);
+                    return vec![Action::DeposeForeign(victim, lease)];
+                }
+                (Some(holder.clone()), certainty)
+            }
+        };
+        let Some((lease, until)) = self.lease else { return self.register_anew() };
+        let spent = self.lease_used && self.settings.rules.hold(Rule::FreshLease);
+        if spent || until.since(now) * 2 <= self.settings.lease_ttl {
+            return self.register_anew();
+        }
+        self.campaigns += 1;
+        let after_foreign = self.last_kind == Some(Kind::Foreign);
+        let campaign = Campaign { number: self.campaigns, against, after_foreign, certainty, lease };
+        self.phase = Phase::Campaigning(campaign.clone());
+        self.note_at = None;
+        vec![Action::Campaign(campaign)]
+    }
+
+    pub(super) fn campaigned(&mut self, now: BootInstant, number: u64, end: CampaignEnd) -> Vec<Action> {
+        let campaign = match &self.phase {
+            Phase::Campaigning(campaign) if campaign.number == number => campaign.clone(),
+            _ => return vec![],
+        };
+        match end {
+            CampaignEnd::Won(epoch) => return self.won(now, campaign, epoch),
+            CampaignEnd::Lost(at) => {
+                self.verdict = None;
+                self.not_before = at;
+                self.back_to_standby(now);
+                return self.fail_take_over("somebody else has the key");
+            }
+            CampaignEnd::Outdated => self.back_to_standby(now),
+            CampaignEnd::LeaseGone => return self.register_anew(),
+            CampaignEnd::Failed => {
+                self.no_campaign_until = now + RETRY_DELAY;
+                self.back_to_standby(now);
+            }
+        }
+        vec![]
+    }
+
+    pub(super) fn back_to_standby(&mut self, now: BootInstant) {
+        self.phase = Phase::Standby;
+        self.note_at = Some(now + STANDBY_NOTE_EVERY);
+    }
+
+    pub(super) fn won(&mut self, now: BootInstant, campaign: Campaign, epoch: Epoch) -> Vec<Action> {
+        self.lease_used = true;
+        self.verdict = None;
+        self.deposing_foreign = None;
+        self.forwarding = None;
+        self.suspended = false;
+        let mut quiet = campaign.certainty.quiet_after(self.settings.proof_window);
+        if campaign.after_foreign {
+            quiet = quiet.max(self.settings.foreign_wait);
+        }
+        if !self.settings.rules.hold(Rule::QuietPoint) {
+            quiet = Duration::ZERO;
+        }
+        let mut actions = vec![];
+        if let Some(replaced) = campaign.against {
+            // Taken from the key whose mod revision the transaction compared.
+            if replaced.lease != LeaseId(0) && replaced.lease != campaign.lease {
+                actions.push(Action::RevokeVictim(replaced.victim, replaced.lease));
+            }
+            if campaign.certainty == Certainty::Hint {
+                self.hinted = Some((replaced.victim, replaced.address, epoch));
+            }
+        }
+        self.phase = Phase::CatchingUp(Won { epoch, since: now, quiet_at: now + quiet, read_forced: false });
+        // The own put may have come through the watch before the answer did.
+        if self.mirrored >= epoch.revision() {
+            actions.extend(self.mirrored(now, self.mirrored, self.holder.clone(), self.in_step));
+        }
+        actions
+    }
+
+    pub(super) fn take_over(
+        &mut self,
+        now: BootInstant,
+        victim: Victim,
+        last_revision: Revision,
+    ) -> Vec<Action> {
+        if !matches!(self.phase, Phase::Standby) || self.taking_over.is_some() {
+            return vec![Action::AnswerTakeOver(Err("not a free standby".to_owned()))];
+        }
+        self.verdict = Some((victim, Certainty::HandedOver));
+        self.not_before = self.not_before.max(last_revision).max(victim.epoch.revision());
+        self.taking_over = Some((victim, now + HAND_OVER_PATIENCE));
+        vec![]
+    }
+
+    pub(super) fn fail_take_over(&mut self, why: &str) -> Vec<Action> {
+        match self.taking_over.take() {
+            Some(_) => vec![Action::AnswerTakeOver(Err(why.to_owned()))],
+            None => vec![],
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! What the life of an instance must do, told as events and actions.
+
+use std::time::Duration;
+
+use super::*;
+use crate::election::standing::Standing;
+
+const OWN: ServerId = ServerId(9);
+const OTHER: ServerId = ServerId(7);
+const LEASE: LeaseId = LeaseId(90);
+const OTHER_LEASE: LeaseId = LeaseId(70);
+const W: Duration = Duration::from_millis(100);
+
+fn at(millis: u64) -> BootInstant {
+    BootInstant::from_boot(Duration::from_secs(1000) + Duration::from_millis(millis))
+}
+
+fn settings() -> LifeSettings {
+    LifeSettings {
+        own: OWN,
+        proof_window: W,
+        lease_ttl: Duration::from_secs(5),
+        fast_takeover: true,
+        foreign_wait: Duration::ZERO,
+        exit_on_loss: false,
+        rounds: None,
+        rules: Rules::default(),
+    }
+}
+
+fn other() -> Victim {
+    Victim { epoch: Epoch(50), server_id: OTHER }
+}
+
+fn held_by(victim: Victim, kind: Kind) -> Option<Holder> {
+    let lease = if victim.server_id == OWN { LEASE } else { OTHER_LEASE };
+    Some(Holder { victim, kind, lease, address: format!("10.0.0.{}:53100", victim.server_id) })
+}
+
+fn mirrored(revision: i64, holder: Option<Holder>) -> Event {
+    Event::Mirrored { at: Revision(revision), holder, in_step: true }
+}
+
+/// A life and the clock it is told.
+struct Told {
+    life: Life,
+    now: u64,
+}
+
+impl Told {
+    fn new(settings: LifeSettings) -> Self {
+        let (life, first) = Life::begin(settings);
+        assert_eq!(first, [Action::Register]);
+        Self { life, now: 0 }
+    }
+
+    /// Registered, and the mirror shows another of our kind to be ACTIVE.
+    fn standby(settings: LifeSettings) -> Self {
+        let mut told = Self::new(settings);
+        assert_eq!(told.step(mirrored(60, held_by(other(), Kind::Own))), []);
+        assert_eq!(told.step(Event::Registered(LEASE, at(5000))), [Action::NoteStandby]);
+        told
+    }
+
+    /// Serves in the term of epoch 61, taken from the other in place.
+    fn active(settings: LifeSettings) -> Self {
+        let mut told = Self::standby(settings);
+        let campaign = told.campaign(Event::ProcessGone(OTHER));
+        told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61))));
+        told.step(mirrored(61, held_by(Victim { epoch: Epoch(61), server_id: OWN }, Kind::Own)));
+        assert_eq!(told.step(Event::Activated(Ok(()))), [Action::NoteActive(Epoch(61))]);
+        told
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        self.life.step(at(self.now), event)
+    }
+
+    fn later(&mut self, millis: u64) -> Vec<Action> {
+        self.now += millis;
+        self.step(Event::Tick)
+    }
+
+    #[track_caller]
+    fn campaign(&mut self, event: Event) -> Campaign {
+        match self.step(event).as_slice() {
+            // As in Milvus, also a fresh active one is in standby for a moment, and says so.
+            [Action::Campaign(campaign)] | [Action::NoteStandby, Action::Campaign(campaign)] => {
+                campaign.clone()
+            }
+            actions => panic!("no campaign but {actions:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_first_instance_takes_the_absent_key_and_waits_until_an_unknown_predecessor_is_silent() {
+    let mut told = Told::new(settings());
+    told.step(mirrored(10, None));
+    let campaign = told.campaign(Event::Registered(LEASE, at(5000)));
+    assert_eq!(
+        (campaign.against.as_ref(), campaign.certainty, campaign.lease),
+        (None, Certainty::Silence, LEASE)
+    );
+    assert_eq!(told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(11)))), []);
+    assert_eq!(told.life.standing(), Standing::Activating { epoch: Epoch(11) });
+    let own = Victim { epoch: Epoch(11), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(11, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(11), quiet_at: at(101) }]
+    );
+    assert_eq!(told.step(Event::Activated(Ok(()))), [Action::NoteActive(Epoch(11))]);
+    assert_eq!(told.life.standing(), Standing::Active { epoch: Epoch(11) });
+}
+
+#[test]
+fn nobody_campaigns_before_the_mirror_has_shown_the_key() {
+    let mut told = Told::new(settings());
+    assert_eq!(told.step(Event::Registered(LEASE, at(5000))), [Action::NoteStandby]);
+    told.campaign(mirrored(10, None));
+}
+
+#[test]
+fn a_dead_process_of_this_machine_is_replaced_in_place_at_once() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    assert_eq!(campaign.against.as_ref().map(|holder| holder.victim), Some(other()));
+    assert_eq!(campaign.certainty, Certainty::Certain);
+    assert_eq!(
+        told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61)))),
+        [Action::RevokeVictim(other(), OTHER_LEASE)]
+    );
+    let own = Victim { epoch: Epoch(61), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(61, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(61), quiet_at: at(0) }]
+    );
+}
+
+#[test]
+fn the_own_put_may_arrive_before_the_answer_and_the_victims_lease_is_still_revoked() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    let own = Victim { epoch: Epoch(61), server_id: OWN };
+    assert_eq!(told.step(mirrored(61, held_by(own, Kind::Own))), []);
+    assert_eq!(
+        told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61)))),
+        [Action::RevokeVictim(other(), OTHER_LEASE), Action::Activate { epoch: Epoch(61), quiet_at: at(0) }]
+    );
+}
+
+#[test]
+fn after_a_hint_the_successor_waits_until_the_victims_proofs_are_old() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::Hint(other()));
+    told.now = 7;
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61))));
+    let own = Victim { epoch: Epoch(61), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(61, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(61), quiet_at: at(7 + 101) }]
+    );
+}
+
+#[test]
+fn a_hint_about_another_term_deposes_nobody() {
+    let mut told = Told::standby(settings());
+    let earlier = Victim { epoch: Epoch(40), server_id: OTHER };
+    assert_eq!(told.step(Event::Hint(earlier)), []);
+    assert_eq!(told.step(Event::Hint(Victim { server_id: ServerId(8), ..other() })), []);
+}
+
+#[test]
+fn a_failed_campaign_drops_the_verdict_and_waits_for_the_mirror() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::Hint(other()));
+    let lost = Event::Campaigned(campaign.number, CampaignEnd::Lost(Revision(65)));
+    assert_eq!(told.step(lost), []);
+    let winner = Victim { epoch: Epoch(64), server_id: ServerId(8) };
+    assert_eq!(told.step(mirrored(64, held_by(winner, Kind::Own))), []);
+    assert_eq!(told.step(mirrored(65, held_by(winner, Kind::Own))), []);
+    assert_eq!(told.life.standing().own_epoch(), None);
+}
+
+#[test]
+fn outdated_windows_are_planned_anew_under_the_same_verdict() {
+    let mut told = Told::standby(settings());
+    let first = told.campaign(Event::Hint(other()));
+    let second = told.campaign(Event::Campaigned(first.number, CampaignEnd::Outdated));
+    assert_eq!((second.certainty, second.against), (first.certainty, first.against));
+    assert_ne!(second.number, first.number);
+}
+
+#[test]
+fn answers_of_an_earlier_campaign_change_nothing() {
+    let mut told = Told::standby(settings());
+    let first = told.campaign(Event::Hint(other()));
+    told.campaign(Event::Campaigned(first.number, CampaignEnd::Outdated));
+    assert_eq!(told.step(Event::Campaigned(first.number, CampaignEnd::Won(Epoch(61)))), []);
+    assert_eq!(told.life.standing().own_epoch(), None);
+}
+
+#[test]
+fn a_foreign_holder_is_deposed_by_its_lease_and_then_the_key_is_taken_absent() {
+    let mut told = Told::new(LifeSettings { foreign_wait: Duration::from_secs(3), ..settings() });
+    told.step(mirrored(60, held_by(other(), Kind::Foreign)));
+    told.step(Event::Registered(LEASE, at(5000)));
+    assert_eq!(told.step(Event::Hint(other())), [Action::DeposeForeign(other(), OTHER_LEASE)]);
+    assert_eq!(told.step(Event::ForeignDeposed(other(), true)), []);
+    let campaign = told.campaign(mirrored(61, None));
+    assert_eq!(campaign.against, None);
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(62))));
+    let own = Victim { epoch: Epoch(62), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(62, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(62), quiet_at: at(3000) }]
+    );
+}
+
+#[test]
+fn a_foreign_holder_that_could_not_be_deposed_is_tried_again_later() {
+    let mut told = Told::new(settings());
+    told.step(mirrored(60, held_by(other(), Kind::Foreign)));
+    told.step(Event::Registered(LEASE, at(5000)));
+    told.step(Event::Hint(other()));
+    assert_eq!(told.step(Event::ForeignDeposed(other(), false)), []);
+    assert_eq!(told.life.wake_at(), Some(at(1000)));
+    assert_eq!(told.later(1000), [Action::DeposeForeign(other(), OTHER_LEASE)]);
+}
+
+#[test]
+fn a_lease_with_less_than_half_of_its_time_is_replaced_before_the_campaign() {
+    let mut told = Told::standby(settings());
+    told.now = 2600;
+    assert_eq!(told.step(Event::ProcessGone(OTHER)), [Action::Register]);
+    let campaign = told.campaign(Event::Registered(LeaseId(91), at(7600)));
+    assert_eq!((campaign.lease, campaign.certainty), (LeaseId(91), Certainty::Certain));
+}
+
+#[test]
+fn a_lost_lease_is_granted_anew_in_standby_and_during_a_campaign() {
+    let mut told = Told::standby(settings());
+    assert_eq!(told.step(Event::LeaseGone(LeaseId(1))), []);
+    assert_eq!(told.step(Event::LeaseGone(LEASE)), [Action::Register]);
+    told.step(Event::Registered(LeaseId(91), at(5000)));
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    assert_eq!(told.step(Event::Campaigned(campaign.number, CampaignEnd::LeaseGone)), [Action::Register]);
+    told.campaign(Event::Registered(LeaseId(92), at(5000)));
+}
+
+#[test]
+fn a_term_ends_before_the_next_candidacy_and_that_has_a_fresh_lease() {
+    let mut told = Told::active(settings());
+    let winner = Victim { epoch: Epoch(70), server_id: ServerId(8) };
+    assert_eq!(
+        told.step(mirrored(70, held_by(winner, Kind::Own))),
+        [Action::EndTerm(Epoch(61), Loss::Deposed)]
+    );
+    assert_eq!(told.step(Event::ProcessGone(ServerId(8))), []);
+    assert_eq!(told.step(Event::TermEnded), [Action::Register]);
+    let campaign = told.campaign(Event::Registered(LeaseId(91), at(5000)));
+    assert_eq!(campaign.against.map(|holder| holder.victim), Some(winner));
+}
+
+#[test]
+fn a_deleted_key_ends_the_term() {
+    let mut told = Told::active(settings());
+    assert_eq!(told.step(mirrored(70, None)), [Action::EndTerm(Epoch(61), Loss::Deposed)]);
+}
+
+#[test]
+fn an_older_state_of_the_key_does_not_end_the_term() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(65))));
+    assert_eq!(told.step(mirrored(62, None)), []);
+    assert_eq!(told.life.standing(), Standing::Activating { epoch: Epoch(65) });
+}
+
+#[test]
+fn losing_a_term_ends_the_process_where_that_is_configured() {
+    let mut told = Told::active(LifeSettings { exit_on_loss: true, ..settings() });
+    assert_eq!(told.step(Event::Deposed(Epoch(61))), [Action::EndTerm(Epoch(61), Loss::Deposed)]);
+    assert_eq!(told.step(Event::TermEnded), [Action::RevokeOwn]);
+    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::TermLost)]);
+}
+
+#[test]
+fn news_of_an_earlier_term_do_not_end_this_one() {
+    let mut told = Told::active(settings());
+    assert_eq!(told.step(Event::Deposed(Epoch(55))), []);
+    assert_eq!(told.step(Event::LeaseGone(LeaseId(1))), []);
+    assert_eq!(told.life.standing(), Standing::Active { epoch: Epoch(61) });
+}
+
+#[test]
+fn a_put_that_does_not_come_back_is_read_and_then_given_away() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61))));
+    assert_eq!(told.life.wake_at(), Some(at(100)));
+    assert_eq!(told.later(100), [Action::CatchUp(Revision(61))]);
+    assert_eq!(told.life.wake_at(), Some(at(5000)));
+    assert_eq!(told.later(4900), [Action::EndTerm(Epoch(61), Loss::ActivationFailed)]);
+    assert_eq!(told.step(Event::TermEnded), [Action::Register]);
+    told.step(mirrored(70, None));
+    assert_eq!(told.step(Event::Registered(LeaseId(91), at(99_999))), [Action::NoteStandby]);
+    told.now += 9_999;
+    assert!(!told.step(Event::Tick).iter().any(|action| matches!(action, Action::Campaign(_))));
+    told.now += 1;
+    assert!(told.step(Event::Tick).iter().any(|action| matches!(action, Action::Campaign(_))));
+}
+
+#[test]
+fn sigterm_in_standby_gives_the_lease_back_and_ends() {
+    let mut told = Told::standby(settings());
+    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
+    assert_eq!(told.step(Event::ProcessGone(OTHER)), []);
+    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::Done)]);
+}
+
+#[test]
+fn sigterm_while_registering_or_campaigning_ends_too() {
+    let mut told = Told::new(settings());
+    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
+    let mut told = Told::standby(settings());
+    told.campaign(Event::ProcessGone(OTHER));
+    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
+}
+
+fn successor() -> Peer {
+    Peer { server_id: ServerId(8), address: "10.0.0.8:53100".to_owned() }
+}
+
+#[test]
+fn sigterm_hands_over_forwards_for_a_while_and_ends() {
+    let mut told = Told::active(settings());
+    let leave = Event::Leave(LeaveCause::Signal, vec![successor()]);
+    assert_eq!(told.step(leave), [Action::Drain(Epoch(61))]);
+    assert_eq!(told.life.standing(), Standing::HandingOver { epoch: Epoch(61) });
+    let pass = Action::Pass { to: successor(), epoch: Epoch(61), last_revision: Revision(68) };
+    assert_eq!(told.step(Event::Drained(Revision(68))), [pass]);
+    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), []);
+    assert_eq!(told.life.standing(), Standing::Forwarding { to: successor(), epoch: Epoch(69) });
+    assert_eq!(told.later(2000), [Action::RevokeOwn]);
+    assert_eq!(told.life.standing(), Standing::Leaving);
+    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::Done)]);
+}
+
+#[test]
+fn sigterm_without_a_successor_drains_and_frees_the_key() {
+    let mut told = Told::active(settings());
+    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::Drain(Epoch(61))]);
+    assert_eq!(
+        told.step(Event::Drained(Revision(68))),
+        [Action::EndTerm(Epoch(61), Loss::Left(LeaveCause::Signal))]
+    );
+    assert_eq!(told.step(Event::TermEnded), [Action::RevokeOwn]);
+}
+
+#[test]
+fn a_switchover_leaves_the_process_as_a_standby_that_forwards_first() {
+    let mut told = Told::active(settings());
+    told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
+    told.step(Event::Drained(Revision(68)));
+    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), [Action::Register]);
+    let now_active = Victim { epoch: Epoch(69), server_id: ServerId(8) };
+    told.step(mirrored(69, held_by(now_active, Kind::Own)));
+    told.step(Event::Registered(LeaseId(91), at(5000)));
+    assert!(matches!(told.life.standing(), Standing::Forwarding { .. }));
+    told.later(2000);
+    assert!(matches!(told.life.standing(), Standing::Standby { active: Some(_) }));
+}
+
+#[test]
+fn after_a_failed_hand_over_a_late_successor_finds_the_key_changed() {
+    let mut told = Told::active(settings());
+    told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
+    told.step(Event::Drained(Revision(68)));
+    // Registering revokes the lease under the key before anything else.
+    assert_eq!(told.step(Event::Passed(Err("no answer".to_owned()))), [Action::Register]);
+    assert!(matches!(told.life.standing(), Standing::Standby { .. }));
+}
+
+#[test]
+fn a_standby_takes_over_when_asked_once_it_has_the_last_write() {
+    let mut told = Told::standby(settings());
+    let ask = Event::TakeOver { victim: other(), last_revision: Revision(63) };
+    assert_eq!(told.step(ask), []);
+    assert_eq!(told.step(mirrored(62, held_by(other(), Kind::Own))), []);
+    let campaign = told.campaign(mirrored(63, held_by(other(), Kind::Own)));
+    assert_eq!(campaign.certainty, Certainty::HandedOver);
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(64))));
+    let own = Victim { epoch: Epoch(64), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(64, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(64), quiet_at: at(0) }]
+    );
+    assert_eq!(
+        told.step(Event::Activated(Ok(()))),
+        [Action::NoteActive(Epoch(64)), Action::AnswerTakeOver(Ok(Epoch(64)))]
+    );
+}
+
+#[test]
+fn a_hand_over_that_the_mirror_never_reaches_is_refused_in_time() {
+    let mut told = Told::standby(settings());
+    told.step(Event::TakeOver { victim: other(), last_revision: Revision(99) });
+    assert_eq!(told.life.wake_at(), Some(at(1000)));
+    assert!(matches!(told.later(1000).as_slice(), [Action::AnswerTakeOver(Err(_))]));
+    assert_eq!(told.step(mirrored(99, held_by(other(), Kind::Own))), []);
+}
+
+#[test]
+fn who_leaves_takes_nothing_over() {
+    let mut told = Told::standby(settings());
+    told.step(Event::Leave(LeaveCause::Signal, vec![]));
+    let ask = Event::TakeOver { victim: other(), last_revision: Revision(60) };
+    assert!(matches!(told.step(ask).as_slice(), [Action::AnswerTakeOver(Err(_))]));
+}
+
+#[test]
+fn a_pledge_holds_hints_back_but_not_certainty() {
+    let mut told = Told::standby(settings());
+    let ask = Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 };
+    assert_eq!(told.step(ask), [Action::Pledge { epoch: Epoch(50), nonce: 3 }]);
+    assert_eq!(told.step(Event::Hint(other())), []);
+    told.campaign(Event::ProcessGone(OTHER));
+}
+
+#[test]
+fn a_pledge_ends_with_its_time() {
+    let mut told = Told::standby(settings());
+    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
+    told.now = 500;
+    told.campaign(Event::Hint(other()));
+}
+
+#[test]
+fn no_pledge_is_given_once_the_deposing_transaction_may_be_on_its_way() {
+    let mut told = Told::standby(settings());
+    told.campaign(Event::Hint(other()));
+    let ask = Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 };
+    assert_eq!(told.step(ask), []);
+}
+
+#[test]
+fn a_victim_that_proves_alive_is_safe_from_hints_for_a_minute_then_two() {
+    let mut told = Told::standby(settings());
+    let mut epoch = 61;
+    let mut holder_epoch = 50;
+    for bar in [60_000, 120_000] {
+        let victim = Victim { epoch: Epoch(holder_epoch), server_id: OTHER };
+        let campaign = told.campaign(Event::Hint(victim));
+        told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(epoch))));
+        let own = Victim { epoch: Epoch(epoch), server_id: OWN };
+        told.step(mirrored(epoch, held_by(own, Kind::Own)));
+        told.step(Event::Activated(Ok(())));
+        let alive = Peer { server_id: OTHER, address: "10.0.0.7:53100".to_owned() };
+        told.step(Event::PeerRegistered(alive, Revision(epoch + 1)));
+        // It takes the key back.
+        holder_epoch = epoch + 5;
+        let again = Victim { epoch: Epoch(holder_epoch), server_id: OTHER };
+        told.step(mirrored(holder_epoch, held_by(again, Kind::Own)));
+        told.step(Event::TermEnded);
+        told.step(Event::Registered(LEASE, at(999_999)));
+        assert_eq!(told.step(Event::Hint(again)), []);
+        told.now += bar - 1;
+        let barred = told.step(Event::Hint(again));
+        assert!(!barred.iter().any(|action| matches!(action, Action::Campaign(_))));
+        told.now += 1;
+        epoch = holder_epoch + 10;
+    }
+}
+
+#[test]
+fn without_active_standby_the_process_gives_up_after_its_rounds() {
+    let mut told = Told::new(LifeSettings { rounds: Some(2), ..settings() });
+    told.step(mirrored(60, held_by(other(), Kind::Own)));
+    assert_eq!(told.step(Event::Registered(LEASE, at(99_999))), [Action::NoteStandby]);
+    assert_eq!(told.later(10_000), [Action::NoteStandby]);
+    assert_eq!(told.later(10_000), [Action::RevokeOwn]);
+    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::KeyHeld)]);
+}
+
+#[test]
+fn a_rebuilding_mirror_lets_others_go_first() {
+    let mut told = Told::standby(settings());
+    let gone = Event::Mirrored { at: Revision(70), holder: None, in_step: false };
+    assert_eq!(told.step(gone), []);
+    assert_eq!(told.life.wake_at(), Some(at(50)));
+    assert!(matches!(told.later(50).as_slice(), [Action::Campaign(_)]));
+}
+
+#[test]
+fn etcd_that_takes_nothing_is_tried_again_without_a_loop() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    assert_eq!(told.step(Event::Campaigned(campaign.number, CampaignEnd::Failed)), []);
+    told.now = 100;
+    told.campaign(Event::Tick);
+}
+
+#[test]
+fn the_clock_is_never_wanted_at_a_moment_that_has_passed() {
+    let mut told = Told::standby(settings());
+    told.now = 60_000;
+    told.step(Event::LeaseUntil(LEASE, at(99_999)));
+    let campaign = told.campaign(Event::ProcessGone(OTHER));
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Lost(Revision(99))));
+    assert!(told.life.wake_at().is_none_or(|wake| wake > at(60_000)));
+}

@@ -1,0 +1,61 @@
+//! The rules that carry the safety, by name, so that a simulation can take one away
+//! and see that it was needed. In every other build they are fixed.
+
+/// A rule of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Every metadata transaction compares the ACTIVE key's mod revision.
+    Fence,
+    /// Nothing goes out without a young proof.
+    Proof,
+    /// A successor answers nothing before its predecessor surely can't.
+    QuietPoint,
+    /// The campaign compares the timestamp and id windows that it takes over.
+    WindowCompare,
+    /// A write without an answer is settled before anything builds on it.
+    Settling,
+    /// A lease serves one candidacy.
+    FreshLease,
+    /// A verdict deposes the term that it was about, and no other.
+    VictimCompare,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Fence,
+        Self::Proof,
+        Self::QuietPoint,
+        Self::WindowCompare,
+        Self::Settling,
+        Self::FreshLease,
+        Self::VictimCompare,
+    ];
+}
+
+/// Which rules hold: all, unless a simulation says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    #[cfg(feature = "rule-switches")]
+    off: Option<Rule>,
+}
+
+impl Rules {
+    /// Whether `rule` is in force.
+    #[cfg(not(feature = "rule-switches"))]
+    pub const fn hold(self, _rule: Rule) -> bool {
+        true
+    }
+
+    /// Whether `rule` is in force.
+    #[cfg(feature = "rule-switches")]
+    pub fn hold(self, rule: Rule) -> bool {
+        self.off != Some(rule)
+    }
+
+    /// All rules but one.
+    #[cfg(feature = "rule-switches")]
+    pub fn without(rule: Rule) -> Self {
+        Self { off: Some(rule) }
+    }
+}

@@ -1,0 +1,316 @@
+//! The streams that this instance keeps to all other listed ones.
+//!
+//! A stream is *verified* once its peer has answered with the server id that its
+//! session names. If a verified one is then ended by the peer's kernel, it is dialled
+//! again at once; that this is refused, or ended before a byte came, is a hint that
+//! the process is gone. Anything else is silence, and says nothing.
+//!
+//! A hint is about the term that the peer told of on that very stream.
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use milvus_proto::{
+    common::StateCode,
+    milvus::GetComponentStatesRequest,
+    peer::{Hello, Phase, Pledge, WatchRequest, peer_client::PeerClient, watch_event, watch_request},
+    rootcoord::root_coord_client::RootCoordClient,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    election::{
+        session::Kind,
+        standing::Peer,
+        transport::{self, End, Fate},
+        verdict::Victim,
+    },
+    ids::{Epoch, Role, ServerId},
+    net::Dial,
+};
+
+/// Time for a dial and for a first answer; a peer that takes longer is silent.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Pause before a peer that was silent is dialled again.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Pledges waiting to be sent on one stream.
+const PLEDGES: usize = 8;
+
+/// Whom to keep a stream to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Id and address from its session.
+    pub peer: Peer,
+    /// How it is spoken to.
+    pub kind: Kind,
+    /// For a foreign one, which can't tell: the term that it holds.
+    pub holds: Option<Epoch>,
+}
+
+/// What a stream brings.
+#[derive(Debug)]
+pub enum News {
+    /// The peer told where it stands.
+    Said(ServerId, Hello),
+    /// The peer can't reach etcd; the pledge goes to the sender.
+    PledgeAsked {
+        /// Its term.
+        epoch: Epoch,
+        /// Of the question.
+        nonce: u64,
+        /// For how long, counted from now.
+        lasting: Duration,
+        /// Back to the peer.
+        reply: mpsc::Sender<Pledge>,
+    },
+    /// It looks as if this process were gone.
+    Gone(Victim),
+    /// The stream is over or was never there.
+    Lost(ServerId),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Streams {
+    role: Role,
+    own: ServerId,
+    dial: Arc<dyn Dial>,
+    news: mpsc::Sender<News>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    followed: HashMap<ServerId, (Target, CancellationToken)>,
+}
+
+impl Streams {
+    /// No streams yet; news go to `news`.
+    pub fn new(role: Role, own: ServerId, dial: Arc<dyn Dial>, news: mpsc::Sender<News>) -> Self {
+        Self {
+            role,
+            own,
+            dial,
+            news,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            followed: HashMap::new(),
+        }
+    }
+
+    /// Keeps a stream to each of these and to nobody else.
+    pub fn follow(&mut self, targets: Vec<Target>) {
+        let wanted: HashMap<ServerId, Target> = targets
+            .into_iter()
+            .filter(|target| target.peer.server_id != self.own)
+            .map(|target| (target.peer.server_id, target))
+            .collect();
+        self.followed.retain(|id, (target, stop)| {
+            let keep = wanted.get(id) == Some(target);
+            if !keep {
+                stop.cancel();
+            }
+            keep
+        });
+        for (id, target) in wanted {
+            if !self.followed.contains_key(&id) {
+                self.start(target);
+            }
+        }
+    }
+
+    /// Opens all streams anew: what was told on the old ones no longer counts.
+    pub fn renew(&mut self) {
+        let targets: Vec<Target> = self
+            .followed
+            .drain()
+            .map(|(_, (target, stop))| {
+                stop.cancel();
+                target
+            })
+            .collect();
+        self.follow(targets);
+    }
+
+    fn start(&mut self, target: Target) {
+        let stop = self.stop.child_token();
+        let task = Following {
+            role: self.role,
+            own: self.own,
+            target: target.clone(),
+            dial: Arc::clone(&self.dial),
+            news: self.news.clone(),
+        };
+        self.followed.insert(target.peer.server_id, (target, stop.clone()));
+        self.tasks.spawn(async move {
+            // Being cut off at any point is right: nothing is held but a connection.
+            let _ = stop.run_until_cancelled(task.run()).await;
+        });
+    }
+
+    /// Ends all streams and waits for their tasks.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Following {
+    role: Role,
+    own: ServerId,
+    target: Target,
+    dial: Arc<dyn Dial>,
+    news: mpsc::Sender<News>,
+}
+
+/// How one connection came to its end.
+enum Course {
+    /// Verified, told this, and then ended by the peer's kernel.
+    CutByPeer(Option<Epoch>),
+    /// The peer ended it before a byte came.
+    ClosedUnheard,
+    /// Somebody newer listens at that address.
+    Replaced,
+    /// Anything else.
+    Silent,
+}
+
+impl Following {
+    async fn run(self) {
+        let id = self.target.peer.server_id;
+        // What the stream that was just cut had been told; the next dial decides.
+        let mut cut: Option<Option<Epoch>> = None;
+        loop {
+            let dialled = transport::connect(&*self.dial, &self.target.peer.address, PATIENCE).await;
+            let course = match dialled {
+                Ok((channel, fate)) => match self.target.kind {
+                    Kind::Own => self.listen(channel, fate).await,
+                    Kind::Foreign => self.hold(channel, fate).await,
+                },
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Course::ClosedUnheard,
+                Err(_) => Course::Silent,
+            };
+            let told = cut.take();
+            let gone = match course {
+                Course::CutByPeer(told) => {
+                    cut = Some(told);
+                    self.tell(News::Lost(id)).await;
+                    // At once: a refusal now is news, one after a pause may be a restart.
+                    continue;
+                }
+                Course::ClosedUnheard => told.flatten(),
+                Course::Replaced => told.flatten().or(self.target.holds),
+                Course::Silent => None,
+            };
+            if let Some(epoch) = gone {
+                self.tell(News::Gone(Victim { epoch, server_id: id })).await;
+            } else if told.is_none() {
+                self.tell(News::Lost(id)).await;
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        // Closed: the driver has ended, and so will this task.
+        let _ = self.news.send(news).await;
+    }
+
+    async fn listen(&self, channel: tonic::transport::Channel, mut fate: Fate) -> Course {
+        let (pledges, mut to_send) = mpsc::channel::<Pledge>(PLEDGES);
+        let (requests, outgoing) = mpsc::channel(PLEDGES + 1);
+        let hello = Hello {
+            role: self.role.name().to_owned(),
+            server_id: self.own.0,
+            phase: Phase::Unspecified.into(),
+            epoch: 0,
+        };
+        let first = WatchRequest { kind: Some(watch_request::Kind::Hello(hello)) };
+        if requests.try_send(first).is_err() {
+            return Course::Silent;
+        }
+        let mut client = PeerClient::new(channel);
+        let opening = tokio::time::timeout(PATIENCE, client.watch(ReceiverStream::new(outgoing)));
+        let Ok(Ok(answer)) = opening.await else { return self.unverified(&mut fate).await };
+        let mut events = answer.into_inner();
+        let mut verified = false;
+        let mut told = None;
+        loop {
+            tokio::select! {
+                // An answer that has arrived counts before the end that follows it.
+                biased;
+                event = events.message() => match event {
+                    Ok(Some(event)) => match event.kind {
+                        Some(watch_event::Kind::Hello(hello)) => {
+                            let their = ServerId(hello.server_id);
+                            if their > self.target.peer.server_id {
+                                return Course::Replaced;
+                            }
+                            if their != self.target.peer.server_id || hello.role != self.role.name() {
+                                return Course::Silent;
+                            }
+                            verified = true;
+                            told = Some(Epoch(hello.epoch)).filter(|epoch| epoch.0 != 0);
+                            self.tell(News::Said(their, hello)).await;
+                        }
+                        Some(watch_event::Kind::PledgeRequest(ask)) if verified => {
+                            self.tell(News::PledgeAsked {
+                                epoch: Epoch(ask.epoch),
+                                nonce: ask.nonce,
+                                lasting: Duration::from_millis(ask.millis.into()),
+                                reply: pledges.clone(),
+                            })
+                            .await;
+                        }
+                        _ => {}
+                    },
+                    // Ended in good order, or with an error: the socket knows which.
+                    Ok(None) => return Course::Silent,
+                    Err(_) => break,
+                },
+                Some(pledge) = to_send.recv() => {
+                    let request = WatchRequest { kind: Some(watch_request::Kind::Pledge(pledge)) };
+                    // A peer that reads nothing gets no promise.
+                    let _ = requests.try_send(request);
+                }
+            }
+        }
+        drop(client);
+        match tokio::time::timeout(PATIENCE, fate.ended()).await {
+            Ok(End::ByPeer) if verified => Course::CutByPeer(told),
+            _ => Course::Silent,
+        }
+    }
+
+    /// A connection over which nothing could be said.
+    async fn unverified(&self, fate: &mut Fate) -> Course {
+        let ended = tokio::time::timeout(Duration::ZERO, fate.ended()).await;
+        if ended == Ok(End::ByPeer) && !fate.heard() { Course::ClosedUnheard } else { Course::Silent }
+    }
+
+    /// A foreign coordinator has no such stream: a plain connection over which it said
+    /// who it is takes the stream's place.
+    async fn hold(&self, channel: tonic::transport::Channel, mut fate: Fate) -> Course {
+        let mut client = RootCoordClient::new(channel.clone());
+        let asking =
+            tokio::time::timeout(PATIENCE, client.get_component_states(GetComponentStatesRequest {}));
+        let Ok(Ok(answer)) = asking.await else { return self.unverified(&mut fate).await };
+        let Some(state) = answer.into_inner().state else { return Course::Silent };
+        if ServerId(state.node_id) > self.target.peer.server_id {
+            return Course::Replaced;
+        }
+        if ServerId(state.node_id) != self.target.peer.server_id || state.state_code() == StateCode::Abnormal
+        {
+            return Course::Silent;
+        }
+        match fate.ended().await {
+            End::ByPeer => Course::CutByPeer(self.target.holds),
+            End::Otherwise => Course::Silent,
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! All metadata in memory, as the mirror shows it and as the own writes have made it.
+//!
+//! What an object is, its newest snapshot says, as in Milvus's own load; plain keys
+//! are remembered for the compare of the next write. Every key carries its mod
+//! revision: an event that is older than what is known changes nothing, so own
+//! writes count from their acknowledgement, not from when the mirror hears of them.
+//!
+//! While a snapshot of the mirror is being loaded, the old state goes on being the
+//! answer; the new one takes its place when it is complete, with all own writes
+//! that it is too old to contain.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use milvus_proto::etcd::{CollectionInfo, CollectionState, DatabaseInfo, PartitionInfo, PartitionState};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    etcd::{
+        mirror::{KeyRange, MirrorEvent},
+        txn::{Guard, Op},
+    },
+    ids::{CollectionId, DbId, PartitionId, Revision},
+    rootcoord::{
+        history::{Content, History, Version},
+        keys::{Key, Keys, Object, RequestId, TOMBSTONE},
+    },
+    tso::hybrid::Timestamp,
+};
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Its id.
+    pub id: DbId,
+    /// Its name.
+    pub name: String,
+    /// Unix nanoseconds of its creation.
+    pub created_time: u64,
+}
+
+/// A request that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The database that was created.
+    pub name: String,
+    /// The task's timestamp.
+    pub ts: u64,
+}
+
+/// Something that can't be decoded: skipped, and never replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} has an unknown form")]
+pub struct Undecodable {
+    /// The key, or its value.
+    pub what: &'static str,
+    /// Since when it is there.
+    pub at: Revision,
+}
+
+/// What an event brought that somebody should hear of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What can't be decoded, since this event.
+    pub undecodable: Vec<(String, Undecodable)>,
+    /// A key of the catalog that was changed by somebody else.
+    pub foreign: Option<(String, Revision)>,
+    /// A snapshot has been taken over.
+    pub loaded: bool,
+}
+
+#[derive(Debug, Default)]
+struct DatabaseEntry {
+    plain: Option<(Content<String>, Revision)>,
+    history: History<Database>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    databases: BTreeMap<DbId, DatabaseEntry>,
+    collections: HashMap<(DbId, CollectionId), History<CollectionState>>,
+    partitions: HashMap<(CollectionId, PartitionId), History<PartitionState>>,
+    requests: HashMap<RequestId, (Remembered, Revision)>,
+    undecodable: BTreeMap<String, Undecodable>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Catalog {
+    keys: Keys,
+    /// Events of other keys are none of its business.
+    ranges: Vec<KeyRange>,
+    state: State,
+    loading: Option<State>,
+    /// Own writes that the mirror has not come up to.
+    ahead: VecDeque<(Revision, Vec<Op>)>,
+    /// The own write that is on the wire.
+    pending: Vec<Op>,
+}
+
+impl Catalog {
+    /// Empty.
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            ranges: keys.ranges(),
+            keys,
+            state: State::default(),
+            loading: None,
+            ahead: VecDeque::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// The names of all keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Takes one event of the mirror.
+    pub fn event(&mut self, event: &MirrorEvent) -> News {
+        let mut news = News::default();
+        let own_range = |key: &str| self.ranges.iter().any(|range| range.contains(key));
+        match event {
+            MirrorEvent::Entry(kv) | MirrorEvent::Put(kv) if !own_range(&kv.key) => {}
+            MirrorEvent::Deleted(key, _) if !own_range(key) => {}
+            MirrorEvent::Reset => self.loading = Some(State::default()),
+            MirrorEvent::Entry(kv) => {
+                if let Some(loading) = &mut self.loading {
+                    loading.put(&self.keys, &kv.key, &kv.value, kv.mod_revision);
+                }
+            }
+            MirrorEvent::Loaded(header) => {
+                if let Some(mut loaded) = self.loading.take() {
+                    self.ahead.retain(|(at, _)| *at > header.revision);
+                    for (at, ops) in &self.ahead {
+                        loaded.apply(&self.keys, ops, *at);
+                    }
+                    let is_new = |key: &String| !self.state.undecodable.contains_key(key);
+                    news.undecodable = loaded
+                        .undecodable
+                        .iter()
+                        .filter(|(key, _)| is_new(key))
+                        .map(|(key, undecodable)| (key.clone(), *undecodable))
+                        .collect();
+                    news.loaded = true;
+                    self.state = loaded;
+                }
+            }
+            MirrorEvent::Put(kv) => {
+                let own = self.is_own(kv.mod_revision, |op| match op {
+                    Op::Put { key, value, .. } => *key == kv.key && *value == kv.value,
+                    Op::Delete { .. } => false,
+                });
+                let put = |state: &mut State| state.put(&self.keys, &kv.key, &kv.value, kv.mod_revision);
+                if let Some(undecodable) = put(&mut self.state) {
+                    news.undecodable.push((kv.key.clone(), undecodable));
+                }
+                self.loading.as_mut().map(put);
+                if !own && self.keys.parse(&kv.key).is_some_and(is_catalog) {
+                    news.foreign = Some((kv.key.clone(), kv.mod_revision));
+                }
+                self.caught_up_before(kv.mod_revision);
+            }
+            MirrorEvent::Deleted(key, at) => {
+                let own = self.is_own(*at, |op| matches!(op, Op::Delete { key: own } if own == key));
+                self.state.delete(&self.keys, key, *at);
+                if let Some(loading) = &mut self.loading {
+                    loading.delete(&self.keys, key, *at);
+                }
+                if !own && self.keys.parse(key).is_some_and(is_catalog) {
+                    news.foreign = Some((key.clone(), *at));
+                }
+                self.caught_up_before(*at);
+            }
+            MirrorEvent::UpTo(at) => self.ahead.retain(|(own, _)| own > at),
+        }
+        news
+    }
+
+    fn is_own(&self, at: Revision, is: impl Fn(&Op) -> bool) -> bool {
+        self.ahead.iter().any(|(own, _)| *own == at) || self.pending.iter().any(is)
+    }
+
+    /// Events of one revision come one by one, so only earlier ones are complete.
+    fn caught_up_before(&mut self, at: Revision) {
+        self.ahead.retain(|(own, _)| *own >= at);
+    }
+
+    /// These changes are about to be written, in one transaction.
+    pub fn writing(&mut self, ops: &[Op]) {
+        ops.clone_into(&mut self.pending);
+    }
+
+    /// They are in etcd.
+    pub fn written(&mut self, ops: &[Op], at: Revision) {
+        self.pending.clear();
+        self.state.apply(&self.keys, ops, at);
+        if let Some(loading) = &mut self.loading {
+            loading.apply(&self.keys, ops, at);
+        }
+        self.ahead.push_back((at, ops.to_vec()));
+    }
+
+    /// They are not, and won't be, in etcd.
+    pub fn not_written(&mut self) {
+        self.pending.clear();
+    }
+
+    /// All databases, by id.
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.state.databases.values().filter_map(|entry| match &entry.history.newest()?.content {
+            Content::Is(database) => Some(database),
+            Content::Dropped | Content::Undecodable => None,
+        })
+    }
+
+    /// The database of that name. Of several the one with the largest id counts, as in Milvus.
+    pub fn database(&self, name: &str) -> Option<&Database> {
+        self.databases().filter(|database| database.name == name).last()
+    }
+
+    /// The key that stands in the way of knowing whether a database of that name exists.
+    pub fn undecodable_database(&self, name: &str) -> Option<String> {
+        self.unknown_databases().find(|(_, known_as)| known_as.as_deref() == Some(name)).map(|(key, _)| key)
+    }
+
+    /// The key of a database of which not even the name is known.
+    pub fn nameless_database(&self) -> Option<String> {
+        self.unknown_databases().find(|(_, known_as)| known_as.is_none()).map(|(key, _)| key)
+    }
+
+    /// Databases whose newest version can't be decoded: its key, and the name by any other version.
+    fn unknown_databases(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        self.state.databases.iter().filter_map(|(id, entry)| {
+            let newest = entry.history.newest()?;
+            if newest.content != Content::Undecodable {
+                return None;
+            }
+            let by_history = entry.history.iter().find_map(|version| match &version.content {
+                Content::Is(database) => Some(database.name.clone()),
+                Content::Dropped | Content::Undecodable => None,
+            });
+            let by_plain = match &entry.plain {
+                Some((Content::Is(name), _)) => Some(name.clone()),
+                _ => None,
+            };
+            Some((self.keys.snapshot(Object::Database(*id), newest.ts), by_plain.or(by_history)))
+        })
+    }
+
+    /// The time of the newest version of a database, dropped or not.
+    pub fn latest(&self, database: DbId) -> Option<Timestamp> {
+        Some(self.state.databases.get(&database)?.history.newest()?.ts)
+    }
+
+    /// What must still hold when a database is changed.
+    ///
+    /// # Errors
+    /// The key of a value that can't be decoded: it must not be replaced.
+    pub fn unchanged(&self, database: DbId) -> Result<Vec<Guard>, String> {
+        let object = Object::Database(database);
+        let plain = self.keys.plain(object);
+        let Some(entry) = self.state.databases.get(&database) else { return Ok(vec![Guard::Absent(plain)]) };
+        let mut guards = vec![match &entry.plain {
+            Some((Content::Undecodable, _)) => return Err(plain),
+            Some((_, at)) => Guard::ModIs(plain, *at),
+            None => Guard::Absent(plain),
+        }];
+        if let Some(newest) = entry.history.newest() {
+            let key = self.keys.snapshot(object, newest.ts);
+            if newest.content == Content::Undecodable {
+                return Err(key);
+            }
+            guards.push(Guard::ModIs(key, newest.at));
+        }
+        Ok(guards)
+    }
+
+    /// Whether a collection in state Created is in the database.
+    ///
+    /// # Errors
+    /// The key of a collection there whose state is not known.
+    pub fn holds_created(&self, database: DbId) -> Result<bool, String> {
+        let mut unknown = None;
+        for (&(db, collection), history) in &self.state.collections {
+            let Some(newest) = history.newest().filter(|_| db == database) else { continue };
+            match newest.content {
+                Content::Is(CollectionState::CollectionCreated) => return Ok(true),
+                Content::Is(_) | Content::Dropped => {}
+                Content::Undecodable => {
+                    unknown = Some(self.keys.snapshot(Object::Collection(db, collection), newest.ts));
+                }
+            }
+        }
+        unknown.map_or(Ok(false), Err)
+    }
+
+    /// How many collections are in state Created.
+    pub fn created_collections(&self) -> usize {
+        let created = Content::Is(CollectionState::CollectionCreated);
+        count(self.state.collections.values(), &created)
+    }
+
+    /// How many partitions are in state Created.
+    pub fn created_partitions(&self) -> usize {
+        let created = Content::Is(PartitionState::PartitionCreated);
+        count(self.state.partitions.values(), &created)
+    }
+
+    /// A request that was carried out lately.
+    pub fn request(&self, id: RequestId) -> Option<&Remembered> {
+        self.state.requests.get(&id).map(|(remembered, _)| remembered)
+    }
+
+    /// The guard for remembering a request.
+    pub fn request_unchanged(&self, id: RequestId) -> Guard {
+        let key = self.keys.request(id);
+        match self.state.requests.get(&id) {
+            Some((_, at)) => Guard::ModIs(key, *at),
+            None => Guard::Absent(key),
+        }
+    }
+
+    /// Requests that were carried out before `ts`, oldest first.
+    pub fn requests_before(&self, ts: Timestamp) -> Vec<(RequestId, Revision)> {
+        let mut old: Vec<_> = self
+            .state
+            .requests
+            .iter()
+            .filter(|(_, (remembered, _))| remembered.ts < ts.0)
+            .map(|(id, (remembered, at))| (remembered.ts, *id, *at))
+            .collect();
+        old.sort_unstable();
+        old.into_iter().map(|(_, id, at)| (id, at)).collect()
+    }
+
+    /// When the oldest remembered request was carried out.
+    pub fn oldest_request(&self) -> Option<Timestamp> {
+        self.state.requests.values().map(|(remembered, _)| Timestamp(remembered.ts)).min()
+    }
+
+    /// The keys that can't be decoded.
+    pub fn undecodable(&self) -> impl Iterator<Item = &str> {
+        self.state.undecodable.keys().map(String::as_str)
+    }
+}
+
+fn count<'a, T: PartialEq + 'a>(histories: impl Iterator<Item = &'a History<T>>, is: &Content<T>) -> usize {
+    histories.filter(|history| history.newest().is_some_and(|newest| newest.content == *is)).count()
+}
+
+/// Whether the catalog, not a window, is kept there.
+fn is_catalog(key: Key) -> bool {
+    match key {
+        Key::Plain(_) | Key::Snapshot(..) | Key::Request(_) => true,
+        Key::TimestampWindow | Key::IdWindow => false,
+    }
+}
+
+impl State {
+    fn apply(&mut self, keys: &Keys, ops: &[Op], at: Revision) {
+        for op in ops {
+            match op {
+                Op::Put { key, value, .. } => _ = self.put(keys, key, value, at),
+                Op::Delete { key } => self.delete(keys, key, at),
+            }
+        }
+    }
+
+    /// Returns what is wrong with it, if it wasn't so before.
+    fn put(&mut self, keys: &Keys, key: &str, value: &[u8], at: Revision) -> Option<Undecodable> {
+        let parsed = keys.parse(key);
+        let decoded = match parsed {
+            Some(Key::TimestampWindow | Key::IdWindow) => return None,
+            Some(Key::Plain(Object::Database(id))) => {
+                let content =
+                    content(value, |value| decode_database(id, value).map(|database| database.name));
+                let decoded = content != Content::Undecodable;
+                let entry = self.databases.entry(id).or_default();
+                if entry.plain.as_ref().is_some_and(|(_, known)| *known >= at) {
+                    return None;
+                }
+                entry.plain = Some((content, at));
+                decoded
+            }
+            Some(Key::Snapshot(Object::Database(id), ts)) => {
+                let content = content(value, |value| decode_database(id, value));
+                let decoded = content != Content::Undecodable;
+                if !self.databases.entry(id).or_default().history.put(Version { ts, content, at }) {
+                    return None;
+                }
+                decoded
+            }
+            Some(Key::Snapshot(Object::Collection(db, collection), ts)) => {
+                let content = content(value, decode_collection);
+                let decoded = content != Content::Undecodable;
+                let history = self.collections.entry((db, collection)).or_default();
+                if !history.put(Version { ts, content, at }) {
+                    return None;
+                }
+                decoded
+            }
+            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
+                let content = content(value, decode_partition);
+                let decoded = content != Content::Undecodable;
+                let history = self.partitions.entry((collection, partition)).or_default();
+                if !history.put(Version { ts, content, at }) {
+                    return None;
+                }
+                decoded
+            }
+            Some(Key::Plain(Object::Collection(..) | Object::Partition(..))) => return None,
+            Some(Key::Request(id)) => {
+                if self.requests.get(&id).is_some_and(|(_, known)| *known >= at) {
+                    return None;
+                }
+                match serde_json::from_slice(value) {
+                    Ok(remembered) => {
+                        self.requests.insert(id, (remembered, at));
+                        true
+                    }
+                    Err(_) => false,
+                }
+            }
+            None => false,
+        };
+        if decoded {
+            self.undecodable.remove(key);
+            return None;
+        }
+        let what = if parsed.is_some() { "value" } else { "key" };
+        let undecodable = Undecodable { what, at };
+        self.undecodable.insert(key.to_owned(), undecodable).is_none().then_some(undecodable)
+    }
+
+    fn delete(&mut self, keys: &Keys, key: &str, at: Revision) {
+        match keys.parse(key) {
+            Some(Key::Plain(Object::Database(id))) => {
+                if let Some(entry) = self.databases.get_mut(&id) {
+                    entry.plain.take_if(|(_, known)| *known < at);
+                    if entry.plain.is_none() && entry.history.is_empty() {
+                        self.databases.remove(&id);
+                    }
+                }
+            }
+            Some(Key::Snapshot(Object::Database(id), ts)) => {
+                if let Some(entry) = self.databases.get_mut(&id) {
+                    entry.history.delete(ts, at);
+                    if entry.plain.is_none() && entry.history.is_empty() {
+                        self.databases.remove(&id);
+                    }
+                }
+            }
+            Some(Key::Snapshot(Object::Collection(db, collection), ts)) => {
+                if let Some(history) = self.collections.get_mut(&(db, collection)) {
+                    history.delete(ts, at);
+                    if history.is_empty() {
+                        self.collections.remove(&(db, collection));
+                    }
+                }
+            }
+            Some(Key::Request(id)) => {
+                if self.requests.get(&id).is_some_and(|(_, known)| *known < at) {
+                    self.requests.remove(&id);
+                }
+            }
+            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
+                if let Some(history) = self.partitions.get_mut(&(collection, partition)) {
+                    history.delete(ts, at);
+                    if history.is_empty() {
+                        self.partitions.remove(&(collection, partition));
+                    }
+                }
+            }
+            Some(
+                Key::Plain(Object::Collection(..) | Object::Partition(..))
+                | Key::TimestampWindow
+                | Key::IdWindow,
+            )
+            | None => {}
+        }
+        self.undecodable.remove(key);
+    }
+}
+
+fn content<T>(value: &[u8], decode: impl FnOnce(&[u8]) -> Option<T>) -> Content<T> {
+    if value == TOMBSTONE {
+        return Content::Dropped;
+    }
+    decode(value).map_or(Content::Undecodable, Content::Is)
+}
+
+/// The id in the key counts. A value with another one is no value of this key.
+fn decode_database(id: DbId, value: &[u8]) -> Option<Database> {
+    let info = DatabaseInfo::decode(value).ok().filter(|info| info.id == id.0)?;
+    Some(Database { id, name: info.name, created_time: info.created_time })
+}
+
+fn decode_collection(value: &[u8]) -> Option<CollectionState> {
+    CollectionState::try_from(CollectionInfo::decode(value).ok()?.state).ok()
+}
+
+fn decode_partition(value: &[u8]) -> Option<PartitionState> {
+    PartitionState::try_from(PartitionInfo::decode(value).ok()?.state).ok()
+}
+
+#[cfg(test)]
+mod tests;

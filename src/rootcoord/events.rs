@@ -1,0 +1,290 @@
+//! What rootcoord tells operators: one function per happening, which writes its log
+//! line and counts its metric. Milvus's own lines have its words and fields.
+
+use std::{fmt, time::Duration};
+
+use jiff::{Timestamp as Instant, tz::TimeZone};
+use tracing::{error, info, warn};
+
+use crate::{
+    clock::UnixNanos,
+    etcd::store::WriteError,
+    ids::{Epoch, Revision},
+    rootcoord::{
+        catalog::{Catalog, Undecodable},
+        ddl::{DdlWitness, Outcome},
+        failure::Failure,
+    },
+    telemetry::{
+        events::{Events, Reloaded},
+        log::{Chain, GoDuration},
+        metrics::{self, RootCoordMetrics},
+    },
+    tso::{
+        follow::ClockWitness,
+        hybrid::Timestamp,
+        keeper::{Found, Witness},
+        steps::Note,
+        window::{BadWindow, Span},
+    },
+};
+
+/// A method about databases, as log and metrics call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// CreateDatabase
+    Create,
+    /// DropDatabase
+    Drop,
+    /// ListDatabases
+    List,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CreateDatabase",
+            Self::Drop => "DropDatabase",
+            Self::List => "ListDatabases",
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Create => "create database",
+            Self::Drop => "drop database",
+            Self::List => "list databases",
+        }
+    }
+}
+
+/// Tells what happens to rootcoord, in every phase.
+#[derive(Clone, Debug)]
+pub struct RootCoordEvents(Events);
+
+impl RootCoordEvents {
+    /// Through `events`.
+    pub fn new(events: Events) -> Self {
+        Self(events)
+    }
+
+    fn metrics(&self) -> &RootCoordMetrics {
+        &self.0.metrics().rootcoord
+    }
+
+    /// A value in etcd can't be decoded.
+    pub fn undecodable(&self, key: &str, undecodable: &Undecodable) {
+        self.0.undecodable_value(key, undecodable.at, undecodable);
+    }
+
+    /// The catalog is another than before.
+    pub fn catalog_changed(&self, catalog: &Catalog) {
+        self.metrics().database_num.set(count(catalog.databases().count()));
+        self.0.metrics().pair.undecodable_values.set(count(catalog.undecodable().count()));
+    }
+
+    /// A window can't be continued; the next term won't serve.
+    pub fn window_unusable(&self, error: &BadWindow) {
+        error!(error = %error, "the stored window can not be continued and is left as it is");
+    }
+
+    /// The wall clock is too far ahead of what is stored, and is not followed.
+    pub fn lead_refused(&self, key: &str, span: &Span, lead: Duration) {
+        warn!(
+            key,
+            ahead = %GoDuration(lead),
+            next = %Wall(span.start),
+            "the wall clock is too far ahead of the stored window and is not followed"
+        );
+    }
+
+    /// The windows of timestamps and of ids, in this order, are those of the own term.
+    pub fn windows_taken_over(&self, kv_root: &str, windows: [(&str, &Span); 2]) {
+        for (key, span) in windows {
+            info!(key, save = %Wall(span.end), next = %Wall(span.start), "sync and save timestamp");
+        }
+        self.metrics().timestamp_saved.set(seconds(windows[0].1.end));
+        self.0.allocators_initialized(kv_root);
+    }
+
+    /// The catalog is complete, so long after its activation began.
+    pub fn reloaded(&self, catalog: &Catalog, took: Duration) {
+        let found = Reloaded {
+            databases: catalog.databases().count(),
+            collections: catalog.created_collections(),
+            partitions: catalog.created_partitions(),
+        };
+        self.0.meta_reloaded(found, took);
+        self.metrics().collection_num.set(count(found.collections));
+        self.metrics().partition_num.set(count(found.partitions));
+        self.catalog_changed(catalog);
+    }
+
+    /// Timestamps were given out.
+    pub fn timestamps_given(&self, first: Timestamp) {
+        self.metrics().timestamp.set(first.0 as f64);
+    }
+
+    /// Ids were given out.
+    pub fn ids_given(&self, count: u32) {
+        self.metrics().id_alloc_count.inc_by(count.into());
+    }
+
+    /// A call about databases came in.
+    pub fn received(&self, method: Method, database: Option<&str>, message: i64) {
+        self.metrics().ddl_received(method.name());
+        match database {
+            Some(name) => info!(
+                role = "rootcoord",
+                dbName = name,
+                msgID = message,
+                "received request to {}",
+                method.verb()
+            ),
+            None => info!(msgID = message, "received request to {}", method.verb()),
+        }
+    }
+
+    /// A call about one database ended, so long after it came in.
+    pub fn changed(&self, method: Method, database: &str, message: i64, outcome: &Outcome, took: Duration) {
+        self.metrics().ddl_waited(method.name(), outcome.waited);
+        match &outcome.result {
+            Ok(ts) => {
+                info!(
+                    role = "rootcoord",
+                    dbName = database,
+                    msgID = message,
+                    ts = ts.0,
+                    "done to {}",
+                    method.verb()
+                );
+                self.done(method, metrics::Outcome::Success, took);
+            }
+            Err(failure) => {
+                info!(
+                    role = "rootcoord",
+                    error = %failure,
+                    dbName = database,
+                    msgID = message,
+                    "failed to {}",
+                    method.verb()
+                );
+                self.done(method, metrics::Outcome::Fail, took);
+            }
+        }
+    }
+
+    /// ListDatabases ended.
+    pub fn listed(&self, message: i64, result: Result<usize, &Failure>, took: Duration) {
+        match result {
+            Ok(count) => {
+                info!(msgID = message, "num of databases" = count, "done to list databases");
+                self.done(Method::List, metrics::Outcome::Success, took);
+            }
+            Err(failure) => {
+                info!(msgID = message, error = %failure, "failed to list databases");
+                self.done(Method::List, metrics::Outcome::Fail, took);
+            }
+        }
+    }
+
+    fn done(&self, method: Method, outcome: metrics::Outcome, took: Duration) {
+        self.metrics().ddl_done(method.name(), outcome, took);
+    }
+
+    /// The same within a term.
+    pub fn of_term(&self, epoch: Epoch, timestamp_key: String) -> TermEvents {
+        TermEvents { events: self.clone(), epoch, timestamp_key }
+    }
+}
+
+/// Tells what happens to rootcoord while it is active.
+#[derive(Clone, Debug)]
+pub struct TermEvents {
+    events: RootCoordEvents,
+    epoch: Epoch,
+    timestamp_key: String,
+}
+
+impl TermEvents {
+    /// Somebody else changed the catalog.
+    pub fn foreign_write(&self, key: &str, at: Revision) {
+        self.events.0.foreign_write(self.epoch, key, at);
+    }
+}
+
+impl Witness for TermEvents {
+    fn extended(&self, key: &str, end: UnixNanos) {
+        if key == self.timestamp_key {
+            self.events.metrics().timestamp_saved.set(seconds(end));
+        }
+    }
+
+    fn foreign(&self, key: &str, found: &Found, at: Revision) {
+        self.foreign_write(key, at);
+        match found {
+            Found::Nothing => warn!(key, "the window was deleted and is stored anew"),
+            Found::Smaller(end) => warn!(key, end = %Wall(*end), "the window was lowered and is stored anew"),
+            Found::Larger(end) => warn!(key, end = %Wall(*end), "the window was raised: going on behind it"),
+            Found::Unbelievable(hex) => {
+                error!(key, value = hex, "the window was replaced by what can't be one and is stored anew");
+            }
+        }
+    }
+
+    fn failed(&self, key: &str, error: &WriteError) {
+        warn!(key, error = %Chain(error), "failed to update tso");
+    }
+}
+
+impl ClockWitness for TermEvents {
+    fn clock(&self, note: Note) {
+        match note {
+            Note::Refused(jump) => warn!(
+                jump = %GoDuration(jump),
+                "the wall clock jumped ahead and is not followed: timestamps go on by the boot clock"
+            ),
+            Note::Trusted => info!("the wall clock is followed again"),
+        }
+    }
+
+    fn clock_offset(&self, lag: Duration) {
+        warn!(
+            "jet-lag" = %GoDuration(lag),
+            "clock offset is huge, check network latency and clock skew"
+        );
+    }
+}
+
+impl DdlWitness for TermEvents {
+    fn no_default_database(&self, failure: &Failure) {
+        error!(error = %failure, "the default database could not be created");
+    }
+
+    fn changed(&self, catalog: &Catalog) {
+        self.events.catalog_changed(catalog);
+    }
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn seconds(time: UnixNanos) -> f64 {
+    Duration::from_nanos(time.0).as_secs_f64()
+}
+
+/// A time as Milvus's log writes it.
+struct Wall(UnixNanos);
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Instant::from_nanosecond(self.0.0.into()) {
+            Ok(time) => {
+                let time = time.to_zoned(TimeZone::system());
+                write!(f, "{}", time.strftime("%Y/%m/%d %H:%M:%S%.3f %:z"))
+            }
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}

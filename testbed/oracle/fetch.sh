@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Brings the oracle to this machine: the real Milvus 2.3.5 and the Kafka that it
+# needs to become Healthy. What is there already is left alone; what is fetched
+# appears at its place only when it is whole.
+#
+#   fetch.sh [milvus|kafka|all|where]
+#
+# Network: PyPI (58 MB) for Milvus, Maven Central (about 60 MB) for Kafka.
+# Place:   ${MILVUS_COORD_CACHE:-${XDG_CACHE_HOME:-~/.cache}/milvus-coord}
+# Needs:   python3 with pip and lzma, mvn (fetching only), java (running Kafka).
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${MILVUS_COORD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milvus-coord}
+milvus=$cache/milvus-2.3.5
+kafka=$cache/kafka-3.7.2
+
+# The place in which something is built before it is moved to its own. One trap
+# for the whole script: it is gone also when a step fails.
+scratch=
+trap '[[ -z $scratch ]] || rm -rf "$scratch"' EXIT
+
+say() { printf '%s\n' "$*" >&2; }
+
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || {
+            say "the oracle needs $tool, which is not installed"
+            exit 69
+        }
+    done
+}
+
+new_scratch() {
+    mkdir -p "$cache"
+    scratch=$(mktemp -d "$cache/.fetch.XXXXXX")
+}
+
+# Two of these may run at once: the first one to finish wins, the other one's
+# work is thrown away.
+settle() {
+    local target=$1
+    if ! mv -T "$scratch/done" "$target" 2>/dev/null && [[ ! -d $target ]]; then
+        say "could not move what was fetched to $target"
+        exit 74
+    fi
+    rm -rf "$scratch"
+    scratch=
+    say "there: $target"
+}
+
+fetch_milvus() {
+    [[ -d $milvus ]] && return
+    need python3
+    [[ $(uname -m) == x86_64 ]] || {
+        say "the wheel of Milvus 2.3.5 that runs here exists for x86_64 only"
+        exit 69
+    }
+    say "fetching Milvus 2.3.5 (58 MB) from PyPI"
+    new_scratch
+    printf 'milvus==2.3.5 --hash=sha256:%s\n' \
+        69515a0630ce29fd10e101fa442afea8ca1387b93a456cd9bd41fdf3deb93d04 >"$scratch/requirements.txt"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps \
+        --require-hashes -r "$scratch/requirements.txt" -d "$scratch/wheel"
+    python3 "$here/unpack.py" "$scratch"/wheel/*.whl "$scratch/done"
+    settle "$milvus"
+}
+
+fetch_kafka() {
+    [[ -d $kafka ]] && return
+    need mvn java
+    say "fetching Kafka 3.7.2 from Maven Central"
+    new_scratch
+    cp "$here/kafka.xml" "$scratch/pom.xml"
+    (cd "$scratch" && mvn -B -q -Dmaven.artifact.threads=12 \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=done/lib)
+    settle "$kafka"
+}
+
+case ${1:-all} in
+milvus) fetch_milvus ;;
+kafka) fetch_kafka ;;
+all)
+    fetch_milvus
+    fetch_kafka
+    ;;
+where) printf '%s\n' "$cache" ;;
+*)
+    say "usage: fetch.sh [milvus|kafka|all|where]"
+    exit 64
+    ;;
+esac

@@ -1,0 +1,93 @@
+//! The real Milvus 2.3.5, as `testbed/oracle/fetch.sh` leaves it in the cache, and
+//! its rootcoord as a process.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{instance::Plan, kafka::Kafka};
+
+/// The fetched programs.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    milvus: PathBuf,
+    kafka: PathBuf,
+}
+
+impl Oracle {
+    /// Looks into `$MILVUS_COORD_CACHE`, else `$XDG_CACHE_HOME/milvus-coord`, else
+    /// `~/.cache/milvus-coord`. Fetches nothing.
+    ///
+    /// # Errors
+    /// What is missing, and the command that fetches it.
+    pub fn find() -> Result<Self, String> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = variable("MILVUS_COORD_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("milvus-coord")))
+            .or_else(|| variable("HOME").map(|folder| folder.join(".cache/milvus-coord")))
+            .ok_or("no cache folder: HOME is not set")?;
+        let oracle = Self { milvus: cache.join("milvus-2.3.5"), kafka: cache.join("kafka-3.7.2") };
+        for folder in [&oracle.milvus, &oracle.kafka] {
+            if !folder.is_dir() {
+                return Err(format!("{} is not there; testbed/oracle/fetch.sh fetches it", folder.display()));
+            }
+        }
+        Ok(oracle)
+    }
+
+    /// The class path of Kafka.
+    pub(crate) fn kafka_classes(&self) -> PathBuf {
+        self.kafka.join("lib/*")
+    }
+
+    /// The executable.
+    pub fn program(&self) -> PathBuf {
+        self.milvus.join("bin/milvus")
+    }
+}
+
+/// What several real instances of one cluster share: a broker, and a folder for storage.
+#[derive(Debug)]
+pub struct RealCluster {
+    oracle: Oracle,
+    kafka: Kafka,
+    storage: TempDir,
+    number: std::sync::atomic::AtomicU32,
+}
+
+impl RealCluster {
+    /// Starts the broker.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub async fn start(oracle: &Oracle) -> Self {
+        let kafka = Kafka::start(oracle).await;
+        let storage =
+            tempfile::Builder::new().prefix("milvus-coord-storage-").tempdir().expect("a temporary folder");
+        Self { oracle: oracle.clone(), kafka, storage, number: 0.into() }
+    }
+
+    /// The broker.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// A real rootcoord on the etcd at `endpoints`, below `root`. Its session's time to
+    /// live is what Milvus ships: 30 s, unless set.
+    pub fn rootcoord(&self, endpoints: &[String], root: &str) -> Plan {
+        let number = self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let alias = format!("testbed-{}-{number}", std::process::id());
+        let bin = self.oracle.milvus.join("bin");
+        Plan::rootcoord(&self.oracle.program(), endpoints, root)
+            .named("real rootcoord")
+            .alias(&alias)
+            .environment("MILVUSCONF", show(&self.oracle.milvus.join("conf")))
+            .environment("LD_LIBRARY_PATH", show(&bin))
+            .set("kafka.brokerList", self.kafka.brokers())
+            .set("localStorage.path", show(self.storage.path()))
+    }
+}
+
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}

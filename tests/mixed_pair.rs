@@ -1,0 +1,148 @@
+//! A real Milvus 2.3.5 rootcoord and milvus-coord as one pair on one etcd: the way in,
+//! and the way back.
+
+#![expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
+
+use std::time::{Duration, Instant};
+
+use milvus_coord_testbed::{
+    bed::{Bed, ROOT},
+    instance::{Instance, Plan, SOON},
+    load::{Load, Shape},
+    or_skip,
+    oracle::{Oracle, RealCluster},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_milvus-coord");
+
+/// A lease, in seconds, that no test waits for.
+const LONG: u32 = 60;
+
+/// A lease, in seconds, whose end is waited for.
+const SHORT: u32 = 3;
+
+/// Bound of a takeover that waits for no lease, by the real one, too: it loads its
+/// metadata and makes its producers first.
+const FAST: Duration = Duration::from_secs(15);
+
+/// Bound of a takeover for which a [`SHORT`] lease ends.
+const LEASE_END: Duration = Duration::from_secs(30);
+
+/// The real one stops slowly: it waits for its own calls to absent peers.
+const REAL_STOP: Duration = Duration::from_secs(40);
+
+struct Mixed {
+    bed: Bed,
+    cluster: RealCluster,
+}
+
+impl Mixed {
+    async fn new() -> Result<Self, String> {
+        let oracle = Oracle::find()?;
+        Ok(Self { bed: Bed::new(PROGRAM).await, cluster: RealCluster::start(&oracle).await })
+    }
+
+    fn real(&self, ttl: u32) -> Plan {
+        self.cluster.rootcoord(&self.bed.etcd.endpoints(), ROOT).named("real").set("common.session.ttl", ttl)
+    }
+
+    fn ours(&self, lease: u32) -> Plan {
+        self.bed.plan("ours").set("common.activeStandby.leaseSeconds", lease)
+    }
+
+    /// `active` is ended by `end`; `standby` must then serve within `limit`, with all
+    /// timestamps in order and all databases there, and can make another one.
+    async fn passes_on(
+        &self,
+        active: Plan,
+        standby: Plan,
+        limit: Duration,
+        end: impl AsyncFnOnce(&Instance),
+    ) {
+        let (active, standby) = self.bed.pair_of(active, standby).await;
+        let client = self.bed.client().await;
+        client.create_database("before").await.unwrap();
+        let load = Load::start(&client, Shape::default());
+        load.successes(100, SOON).await;
+
+        end(&active).await;
+        let next = self.bed.wait_active(&standby, limit).await;
+        standby.serves(limit).await;
+        load.success_since(Instant::now(), limit).await;
+
+        let history = load.stop().await;
+        history.assert_ordered();
+        assert!(history.servers().contains(&next.server_id), "the new one has answered");
+        client.create_database("after").await.unwrap();
+        assert_eq!(client.list_databases().await.unwrap(), ["after", "before", "default"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_takes_over_from_a_killed_real_one_without_waiting_for_its_lease() {
+    let mixed = or_skip!(Mixed::new().await);
+    mixed
+        .passes_on(mixed.real(LONG), mixed.ours(LONG), FAST, async |real| {
+            real.kill().await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_takes_over_from_a_stopped_real_one_although_it_keeps_its_key() {
+    let mixed = or_skip!(Mixed::new().await);
+    mixed
+        .passes_on(mixed.real(LONG), mixed.ours(LONG), FAST, async |real| {
+            real.terminate();
+            real.process.exit(REAL_STOP).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_one_takes_over_from_a_killed_one_of_ours_when_the_lease_ends() {
+    let mixed = or_skip!(Mixed::new().await);
+    mixed
+        .passes_on(mixed.ours(SHORT), mixed.real(SHORT), LEASE_END, async |ours| {
+            ours.kill().await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_one_takes_over_at_once_when_ours_is_asked_to_end() {
+    let mixed = or_skip!(Mixed::new().await);
+    mixed
+        .passes_on(mixed.ours(LONG), mixed.real(LONG), FAST, async |ours| {
+            ours.terminate();
+            assert_eq!(ours.process.exit(SOON).await.code, Some(0));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_one_that_was_frozen_does_not_set_the_clock_back_when_it_wakes() {
+    let mixed = or_skip!(Mixed::new().await);
+    let (real, ours) = mixed.bed.pair_of(mixed.real(SHORT), mixed.ours(SHORT)).await;
+    let client = mixed.bed.client().await;
+    let before = client.alloc_timestamp(10).await.unwrap();
+    real.process.freeze().await;
+    ours.serves(LEASE_END).await;
+    let client = client.separate();
+    let load = Load::start(&client, Shape::default());
+    load.successes(100, SOON).await;
+    real.process.thaw();
+    // It notices that it has lost its key, and ends; until then it may write.
+    real.process.exit(REAL_STOP).await;
+    load.successes(100, SOON).await;
+    let history = load.stop().await;
+    history.assert_ordered();
+    assert!(history.successes().all(|(_, span)| span.first > before.last()));
+    // What it may have written over is stored again: the next one starts above.
+    let last = history.successes().map(|(_, span)| span.last()).max().unwrap();
+    ours.kill().await;
+    let again = ours.plan().start();
+    again.serves(FAST).await;
+    let after = client.separate().alloc_timestamp(1).await.unwrap();
+    assert!(after.first > last, "{after:?} after {last}");
+}
