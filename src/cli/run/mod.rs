@@ -36,7 +36,8 @@ use crate::{
         service::{NoProxies, Parts, RootCoordService},
     },
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity},
+        Identity,
+        gatehouse::{Gatehouse, GatehouseSettings},
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
