@@ -24,7 +24,8 @@ use milvus_coord::{
         keys::RequestId,
     },
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity, NoHooks},
+        Identity,
+        gatehouse::{Gatehouse, GatehouseSettings, NoHooks},
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{events::Events, metrics::Metrics},
