@@ -18,7 +18,7 @@ use self::{pid_file::PidFile, proxies::AskedProxies};
 use super::{
     args::RunArgs,
     exit::Exit,
-    witness::{CallCounter, InstanceHealth, Telling},
+    witness::{CallCounter, InstanceHealth, ReloadCounter, Telling, TellingSettings},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -148,6 +148,8 @@ async fn live(
 ) -> Result<Exit, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    // Connections to others end with the runtime: nothing waits for their peers.
+    let connections = TaskTracker::new();
     handle_signals(&tasks, &stop, events.clone()).map_err(StartError::Signals)?;
 
     let dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: config.settings.grpc.client.dial_timeout });
@@ -178,13 +180,22 @@ async fn live(
         clock: Arc::clone(&clock),
         death_watch: death_watch(&settings, &keys),
     };
-    let telling = Telling::new(role, events.clone(), &keys, address.clone(), log.clone());
+    let telling = TellingSettings {
+        role,
+        active_standby: settings.active_standby.enabled,
+        keys: keys.clone(),
+        address: address.clone(),
+    };
+    let telling = Telling::new(telling, events.clone(), Some(log.clone()));
     let (instance, handles) = Instance::new(
         translate::instance(&settings, &keys, &address),
         world,
         Arc::clone(&core) as _,
         Arc::new(telling),
-        vec![translate::config_feed(&keys, &config.store)],
+        vec![
+            translate::config_feed(&keys, &config.store),
+            Arc::new(ReloadCounter::new(Arc::clone(&metrics))),
+        ],
     );
 
     let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
@@ -193,7 +204,7 @@ async fn live(
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
         Arc::clone(&dial),
-        tasks.clone(),
+        connections.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
@@ -201,12 +212,11 @@ async fn live(
         identity: Arc::clone(&identity),
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
-        tasks: tasks.clone(),
+        tasks: connections,
         settings: translate::clients(&settings.grpc),
     };
     let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
-    let health: Arc<dyn HealthSource> =
-        Arc::new(InstanceHealth::new(role, address.clone(), handles.clone(), Arc::clone(&clock)));
+    let health: Arc<dyn HealthSource> = Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
     let service = RootCoordService::new(
         Parts {
             core: Arc::clone(&core),
@@ -228,11 +238,10 @@ async fn live(
 
     let mut own = handles.own.clone();
     let naming = {
-        let (events, identity) = (events.clone(), Arc::clone(&identity));
+        let identity = Arc::clone(&identity);
         async move {
             if let Ok(id) = own.wait_for(|id| id.0 != 0).await {
                 identity.set_server_id(*id);
-                events.server_started(*id, &address);
             }
         }
     };
