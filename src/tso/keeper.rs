@@ -163,8 +163,7 @@ pub struct Keeper {
     pub sightings: Arc<Sightings>,
     /// Hears what happens.
     pub witness: Arc<dyn Witness>,
-    /// Cancelled: nothing is given out any more, and the window is cut back to what was,
-    /// so that a successor need not start ahead of the clock.
+    /// Cancelled: no write is begun any more; the one on the wire is waited for.
     pub finish: CancellationToken,
     /// Cancelled: ends at once.
     pub stop: CancellationToken,
@@ -180,19 +179,19 @@ impl Keeper {
             if let Some((value, at)) = self.sightings.take() {
                 restore |= self.found(value.as_ref(), at);
             }
-            if self.finish.is_cancelled() {
-                return self.cut_back(last, restore).await;
-            }
             let stored = self.window.end();
             let wanted = self.reserve.wanted_end(stored).or_else(|| restore.then_some(stored));
             let Some(end) = wanted else {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return last,
-                    () = self.finish.cancelled() => continue,
+                    () = self.finish.cancelled() => return last,
                     () = self.reserve.low().notified() => continue,
                 }
             };
+            if self.finish.is_cancelled() {
+                return last;
+            }
             let write = self.window.write(end);
             let outcome = tokio::select! {
                 biased;
@@ -223,30 +222,8 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return last,
-                () = self.finish.cancelled() => {}
+                () = self.finish.cancelled() => return last,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
-        }
-    }
-
-    /// The last write. If it fails the longer window stays, which is safe.
-    async fn cut_back(&mut self, last: Revision, restore: bool) -> Revision {
-        let end = self.reserve.counter().close();
-        if end >= self.window.end() && !restore {
-            return last;
-        }
-        let write = self.window.write(end.min(self.window.end()));
-        let outcome = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return last,
-            outcome = self.store.commit_settled(&write) => outcome,
-        };
-        match outcome {
-            Ok(committed) => committed.revision,
-            Err(WriteError::Deposed(_)) => last,
-            Err(error) => {
-                self.witness.failed(&self.window.key, &error);
-                last
             }
         }
     }

@@ -193,31 +193,7 @@ async fn on_the_way_out_the_write_on_the_wire_is_waited_for() {
     bed.store.release();
     bed.tasks.close();
     bed.tasks.wait().await;
-    assert!(bed.heard.0.lock().contains(&"extended to +14000ms".to_owned()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn on_the_way_out_the_window_is_cut_back_to_what_was_given_out() {
-    let bed = Bed::new();
-    bed.step(1_000);
-    let last = bed.timestamps.alloc(100_000).expect("inside").0 + 99_999;
-    bed.finish.cancel();
-    bed.tasks.close();
-    bed.tasks.wait().await;
-    assert_eq!(bed.stored(), NOW + Duration::from_millis(1_001));
-    assert!(last < crate::tso::hybrid::first_beyond(bed.stored()));
-    assert!(bed.timestamps.alloc(1).is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cut_that_etcd_does_not_take_leaves_the_longer_window() {
-    let bed = Bed::new();
-    bed.store.fail([Fault::NotSent]);
-    bed.finish.cancel();
-    bed.tasks.close();
-    bed.tasks.wait().await;
-    assert_eq!(bed.stored(), NOW + Duration::from_secs(9));
-    assert!(bed.timestamps.alloc(1).is_err());
+    assert_eq!(bed.stored(), NOW + Duration::from_secs(14));
 }
 
 #[tokio::test(start_paused = true)]
