@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod go_flags;
 pub mod health;
+mod operate;
 mod role;
 mod rows;
 mod run;
@@ -72,7 +73,9 @@ fn run(command: Command, program: &str) -> Exit {
             told(print(&script))
         }
         Command::Run(args) => run::run(&args),
-        Command::Status(_) | Command::Switchover(_) | Command::Health(_) => cluster::run(&command),
+        Command::Status(args) => operate::run_status(&args),
+        Command::Switchover(args) => operate::run_switchover(&args),
+        Command::Health(args) => operate::run_health(&args),
     }
 }
 
@@ -89,25 +92,6 @@ fn told(result: io::Result<Exit>) -> Exit {
         Ok(exit) => exit,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(_) => Exit::Failed,
-    }
-}
-
-/// The commands that speak to etcd and to other processes.
-mod cluster {
-    use std::io::Write;
-
-    use super::{Command, Exit};
-
-    /// Says that the command is not there, and fails.
-    pub(super) fn run(command: &Command) -> Exit {
-        let name = match command {
-            Command::Status(_) => "status",
-            Command::Switchover(_) => "switchover",
-            Command::Health(_) => "health",
-            Command::Run(_) | Command::Config(_) | Command::Completions { .. } => "this command",
-        };
-        let _ = writeln!(std::io::stderr(), "error: {name} is not built yet");
-        Exit::Failed
     }
 }
 

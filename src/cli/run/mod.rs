@@ -5,7 +5,8 @@
 
 mod address;
 mod pid_file;
-mod translate;
+mod proxies;
+pub(super) mod translate;
 
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -13,11 +14,11 @@ use nix::sys::signal::Signal;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::pid_file::PidFile;
+use self::{pid_file::PidFile, proxies::AskedProxies};
 use super::{
     args::RunArgs,
     exit::Exit,
-    witness::{CallCounter, InstanceHealth, Telling},
+    witness::{CallCounter, InstanceHealth, ReloadCounter, Telling, TellingSettings},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -33,10 +34,11 @@ use crate::{
         core::RootCoord,
         events::RootCoordEvents,
         metrics_info::Deployment,
-        service::{NoProxies, Parts, RootCoordService},
+        service::{Parts, RootCoordService},
     },
     rpc::{
         Identity,
+        clients::ClientContext,
         gatehouse::{Gatehouse, GatehouseSettings},
         server::{Server, ServerSettings, Services, Sizes},
     },
@@ -146,6 +148,8 @@ async fn live(
 ) -> Result<Exit, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    // Connections to others end with the runtime: nothing waits for their peers.
+    let connections = TaskTracker::new();
     handle_signals(&tasks, &stop, events.clone()).map_err(StartError::Signals)?;
 
     let dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: config.settings.grpc.client.dial_timeout });
@@ -176,13 +180,22 @@ async fn live(
         clock: Arc::clone(&clock),
         death_watch: death_watch(&settings, &keys),
     };
-    let telling = Telling::new(role, events.clone(), &keys, address.clone(), log.clone());
+    let telling = TellingSettings {
+        role,
+        active_standby: settings.active_standby.enabled,
+        keys: keys.clone(),
+        address: address.clone(),
+    };
+    let telling = Telling::new(telling, events.clone(), Some(log.clone()));
     let (instance, handles) = Instance::new(
         translate::instance(&settings, &keys, &address),
         world,
         Arc::clone(&core) as _,
         Arc::new(telling),
-        vec![translate::config_feed(&keys, &config.store)],
+        vec![
+            translate::config_feed(&keys, &config.store),
+            Arc::new(ReloadCounter::new(Arc::clone(&metrics))),
+        ],
     );
 
     let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
@@ -190,13 +203,20 @@ async fn live(
         Arc::clone(&identity),
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
-        dial,
-        tasks.clone(),
+        Arc::clone(&dial),
+        connections.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
-    let health: Arc<dyn HealthSource> =
-        Arc::new(InstanceHealth::new(role, address.clone(), handles.clone(), Arc::clone(&clock)));
+    let context = ClientContext {
+        identity: Arc::clone(&identity),
+        dial: Arc::clone(&dial),
+        clock: Arc::clone(&clock),
+        tasks: connections,
+        settings: translate::clients(&settings.grpc),
+    };
+    let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
+    let health: Arc<dyn HealthSource> = Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
     let service = RootCoordService::new(
         Parts {
             core: Arc::clone(&core),
@@ -204,7 +224,7 @@ async fn live(
             config: Arc::clone(&config.store),
             channels: settings.channels.clone(),
             deployment: Deployment::default(),
-            proxies: Arc::new(NoProxies),
+            proxies: Arc::new(asked_proxies),
         },
         Arc::clone(&health),
     );
@@ -218,11 +238,10 @@ async fn live(
 
     let mut own = handles.own.clone();
     let naming = {
-        let (events, identity) = (events.clone(), Arc::clone(&identity));
+        let identity = Arc::clone(&identity);
         async move {
             if let Ok(id) = own.wait_for(|id| id.0 != 0).await {
                 identity.set_server_id(*id);
-                events.server_started(*id, &address);
             }
         }
     };
