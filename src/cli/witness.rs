@@ -286,7 +286,13 @@ impl Teller {
         self.stop_watching();
     }
 
-    fn holder_changed(&mut self, at: BootInstant, holder: Option<&Holder>, revision: Revision, last_gone: bool) {
+    fn holder_changed(
+        &mut self,
+        at: BootInstant,
+        holder: Option<&Holder>,
+        revision: Revision,
+        last_gone: bool,
+    ) {
         let last = self.other().map(|last| last.victim);
         self.holder = holder.cloned();
         if self.term.is_some() {

@@ -214,8 +214,7 @@ async fn live(
         settings: translate::clients(&settings.grpc),
     };
     let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
-    let health: Arc<dyn HealthSource> =
-        Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
+    let health: Arc<dyn HealthSource> = Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
     let service = RootCoordService::new(
         Parts {
             core: Arc::clone(&core),
