@@ -343,6 +343,18 @@ fn who_loses_follows_the_winner() {
 }
 
 #[test]
+fn a_holder_that_is_known_already_is_no_news() {
+    let driver = Driver::new(true);
+    let start = into_standby(Some(victim()));
+    let (known_late, known_early) =
+        (start.iter().filter(|note| !matches!(note, Note::HolderChanged { .. })), &start);
+    let early = lines_of(LogLevel::Debug, || driver.notes(known_early.clone()));
+    let driver = Driver::new(true);
+    let late = [known_late.cloned().collect(), vec![changed(Some(victim()), 160, false)]].concat();
+    assert_eq!(lines_of(LogLevel::Debug, || driver.notes(late)), early);
+}
+
+#[test]
 fn a_holder_that_follows_another_is_followed() {
     let driver = Driver::new(true);
     let next = Some(holder(Victim { epoch: Epoch(169), server_id: ServerId(23) }, Kind::Own));
