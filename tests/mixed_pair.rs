@@ -1,7 +1,9 @@
 //! A real Milvus 2.3.5 rootcoord and milvus-coord as one pair on one etcd: the way in,
 //! and the way back.
 
-use std::time::Duration;
+#![expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
+
+use std::time::{Duration, Instant};
 
 use milvus_coord_testbed::{
     bed::{Bed, ROOT},
@@ -66,7 +68,7 @@ impl Mixed {
         end(&active).await;
         let next = self.bed.wait_active(&standby, limit).await;
         standby.serves(limit).await;
-        load.success_since(std::time::Instant::now(), limit).await;
+        load.success_since(Instant::now(), limit).await;
 
         let history = load.stop().await;
         history.assert_ordered();

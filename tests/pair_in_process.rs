@@ -26,7 +26,8 @@ use milvus_coord::{
     ids::{Revision, Role},
     net::{BoxFuture, Tcp},
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity, NoHooks},
+        Identity,
+        gatehouse::{Gatehouse, GatehouseSettings, NoHooks},
         server::{Server, ServerSettings, Services, Sizes},
     },
 };

@@ -4,10 +4,21 @@
 //! these.
 
 pub mod args;
+mod ask;
 mod config_check;
 mod exit;
+mod failure;
 mod go_flags;
+pub mod health;
+mod operate;
 mod role;
+mod rows;
+mod run;
+mod sessions;
+pub mod status;
+pub mod switchover;
+pub mod table;
+mod witness;
 
 use std::{
     ffi::OsString,
@@ -18,7 +29,7 @@ use std::{
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use self::args::{Cli, Command, ConfigCommand};
-pub use self::exit::Exit;
+pub use self::{exit::Exit, failure::Failure};
 use crate::config::{Sources, sample};
 
 /// Runs the program. `arguments`: the program's name first.
@@ -61,9 +72,10 @@ fn run(command: Command, program: &str) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), program, &mut script);
             told(print(&script))
         }
-        Command::Run(_) | Command::Status(_) | Command::Switchover(_) | Command::Health(_) => {
-            cluster::run(&command)
-        }
+        Command::Run(args) => run::run(&args),
+        Command::Status(args) => operate::run_status(&args),
+        Command::Switchover(args) => operate::run_switchover(&args),
+        Command::Health(args) => operate::run_health(&args),
     }
 }
 
@@ -83,25 +95,7 @@ fn told(result: io::Result<Exit>) -> Exit {
     }
 }
 
-/// The commands that speak to etcd and to other processes.
-mod cluster {
-    use std::io::Write;
-
-    use super::{Command, Exit};
-
-    /// Says that the command is not there, and fails.
-    pub(super) fn run(command: &Command) -> Exit {
-        let name = match command {
-            Command::Run(_) => "run",
-            Command::Status(_) => "status",
-            Command::Switchover(_) => "switchover",
-            Command::Health(_) => "health",
-            Command::Config(_) | Command::Completions { .. } => "this command",
-        };
-        let _ = writeln!(std::io::stderr(), "error: {name} is not built yet");
-        Exit::Failed
-    }
-}
-
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

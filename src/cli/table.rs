@@ -11,12 +11,12 @@ pub struct Row {
     pub role: String,
     /// `ACTIVE`, `STANDBY`, or what the instance says of itself in between.
     pub state: String,
+    /// Of the session; absent if that can't be read.
+    pub server_id: Option<i64>,
     /// Of the session.
-    pub server_id: i64,
-    /// Of the session.
-    pub address: String,
+    pub address: Option<String>,
     /// `milvus-coord/<version>`, or `milvus/<version>` for the real one.
-    pub software: String,
+    pub software: Option<String>,
     /// Unix milliseconds since which it serves, if it does and says so.
     pub active_since_ms: Option<i64>,
     /// The same, readable, in the local zone.
@@ -27,7 +27,7 @@ pub struct Row {
     pub lease_left_s: Option<i64>,
     /// Revisions that its mirror is behind etcd.
     pub lag_revisions: Option<i64>,
-    /// Why it could not be asked.
+    /// What is wrong with it: why it could not be asked, above all.
     pub error: Option<String>,
 }
 
@@ -37,13 +37,14 @@ const HEADINGS: [&str; 9] =
 fn cells(row: &Row) -> [String; 9] {
     let dash = || "-".to_owned();
     let number = |n: Option<i64>| n.map_or_else(dash, |n| n.to_string());
+    let word = |text: &Option<String>| text.clone().unwrap_or_else(dash);
     [
         row.role.clone(),
         row.state.clone(),
-        row.server_id.to_string(),
-        row.address.clone(),
-        row.software.clone(),
-        row.active_since.clone().unwrap_or_else(dash),
+        number(row.server_id),
+        word(&row.address),
+        word(&row.software),
+        word(&row.active_since),
         number(row.epoch),
         row.lease_left_s.map_or_else(dash, |s| format!("{s}s")),
         number(row.lag_revisions),
@@ -68,7 +69,10 @@ pub fn table(rows: &[Row]) -> String {
     }
     for row in rows {
         if let Some(error) = &row.error {
-            let _ = writeln!(text, "{} {} at {}: {error}", row.role, row.server_id, row.address);
+            let _ = match (row.server_id, &row.address) {
+                (Some(id), Some(address)) => writeln!(text, "{} {id} at {address}: {error}", row.role),
+                _ => writeln!(text, "{}: {error}", row.role),
+            };
         }
     }
     text
@@ -87,9 +91,9 @@ mod tests {
         Row {
             role: "rootcoord".into(),
             state: "ACTIVE".into(),
-            server_id: 3,
-            address: "10.0.0.1:53100".into(),
-            software: "milvus-coord/0.1.0".into(),
+            server_id: Some(3),
+            address: Some("10.0.0.1:53100".into()),
+            software: Some("milvus-coord/0.1.0".into()),
             active_since_ms: Some(1),
             active_since: Some("2026-11-21 01:32:17".into()),
             epoch: Some(61),
@@ -103,8 +107,8 @@ mod tests {
     fn columns_are_aligned_and_what_is_not_known_is_a_dash() {
         let real = Row {
             state: "STANDBY".into(),
-            server_id: 12,
-            software: "milvus/2.3.5".into(),
+            server_id: Some(12),
+            software: Some("milvus/2.3.5".into()),
             active_since: None,
             epoch: None,
             lease_left_s: Some(28),
@@ -112,13 +116,28 @@ mod tests {
             error: Some("connection refused".into()),
             ..row()
         };
+        let unreadable = Row {
+            role: "datacoord".into(),
+            state: "UNREADABLE".into(),
+            server_id: None,
+            address: None,
+            software: None,
+            active_since: None,
+            epoch: None,
+            lease_left_s: None,
+            lag_revisions: None,
+            error: Some("the value is no session".into()),
+            ..row()
+        };
         assert_eq!(
-            table(&[row(), real]),
+            table(&[row(), real, unreadable]),
             "\
-ROLE       STATE    SERVER ID  ADDRESS         SOFTWARE            ACTIVE SINCE         EPOCH  LEASE  LAG
-rootcoord  ACTIVE   3          10.0.0.1:53100  milvus-coord/0.1.0  2026-11-21 01:32:17  61     4s     0
-rootcoord  STANDBY  12         10.0.0.1:53100  milvus/2.3.5        -                    -      28s    -
+ROLE       STATE       SERVER ID  ADDRESS         SOFTWARE            ACTIVE SINCE         EPOCH  LEASE  LAG
+rootcoord  ACTIVE      3          10.0.0.1:53100  milvus-coord/0.1.0  2026-11-21 01:32:17  61     4s     0
+rootcoord  STANDBY     12         10.0.0.1:53100  milvus/2.3.5        -                    -      28s    -
+datacoord  UNREADABLE  -          -               -                   -                    -      -      -
 rootcoord 12 at 10.0.0.1:53100: connection refused
+datacoord: the value is no session
 "
         );
     }

@@ -150,6 +150,6 @@ fn read_sources(sources: &Sources) -> (ConfigStore, Vec<PathBuf>, Vec<Note>, Vec
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

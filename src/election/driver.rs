@@ -117,7 +117,10 @@ struct Running {
     phases: HashMap<ServerId, Phase>,
     registered_at: HashMap<ServerId, Revision>,
     last_holder: Option<Victim>,
+    /// The lease under which the mirror has shown the own session.
+    listed_lease: Option<LeaseId>,
     suspended: bool,
+    etcd_silent: bool,
     exit: Option<Exit>,
     new_keepers: mpsc::Receiver<LeaseKeeper>,
     keeper_sender: mpsc::Sender<LeaseKeeper>,
@@ -147,13 +150,17 @@ impl Driver {
             phases: HashMap::new(),
             registered_at: HashMap::new(),
             last_holder: None,
+            listed_lease: None,
             suspended: false,
+            etcd_silent: false,
             exit: None,
             new_keepers,
             keeper_sender,
             campaigns,
             campaign_sender,
         };
+        running.note(Note::Begun(running.driver.settings.own));
+        running.publish();
         running.carry_out(first);
         let exit = running.live(news).await;
         running.ending.cancel();
@@ -217,6 +224,7 @@ impl Running {
                 Woken::Time => self.step(Event::Tick),
             }
             self.check_suspension();
+            self.check_etcd();
         }
     }
 
@@ -291,13 +299,16 @@ impl Running {
             Standing::HandingOver { .. } | Standing::Leaving => Phase::Leaving,
         };
         self.driver.hub.announce(self.driver.settings.own, phase, standing.own_epoch());
-        self.driver.standing.send_if_modified(|known| {
+        let changed = self.driver.standing.send_if_modified(|known| {
             let changed = *known != standing;
             if changed {
-                *known = standing;
+                known.clone_from(&standing);
             }
             changed
         });
+        if changed {
+            self.note(Note::Stands(standing));
+        }
     }
 
     fn observe(&mut self) {
@@ -330,16 +341,39 @@ impl Running {
         }
         let victim = holder.as_ref().map(|holder| holder.victim);
         if self.last_holder != victim {
-            self.last_holder = victim;
-            self.note(Note::HolderChanged(victim));
+            let last = std::mem::replace(&mut self.last_holder, victim);
+            let last_gone = last.is_some_and(|last| !listed.contains(&last.server_id));
+            self.note(Note::HolderChanged { holder: holder.clone(), at, last_gone });
         }
         self.phases.retain(|id, _| listed.contains(id));
         self.registered_at.retain(|id, _| listed.contains(id));
         self.step(Event::Mirrored { at, holder, in_step });
+        self.look_for_own_session();
         for (peer, revision) in registered {
             if self.registered_at.insert(peer.server_id, revision) != Some(revision) {
                 self.step(Event::PeerRegistered(peer, revision));
             }
+        }
+    }
+
+    /// A session that was seen under the present lease and is gone was deleted by
+    /// somebody, or its lease was revoked; the next keep-alive would tell much later.
+    fn look_for_own_session(&mut self) {
+        let ground = &self.driver.ground;
+        let Some(lease) = self.keeper.as_ref().map(|keeper| keeper.id()).filter(|_| ground.own_key.is_some())
+        else {
+            return;
+        };
+        let listed = {
+            let observed = self.driver.observed.borrow();
+            let own = self.driver.settings.own.0;
+            let mut instances = observed.instances(self.driver.settings.role);
+            instances.any(|listed| listed.session.server_id == own && listed.lease == lease)
+        };
+        if listed {
+            self.listed_lease = Some(lease);
+        } else if self.listed_lease.take() == Some(lease) {
+            self.step(Event::SessionGone);
         }
     }
 
@@ -439,7 +473,9 @@ impl Running {
         self.keeper = Some(Arc::new(keeper));
         // What was told before this registration must be heard again to count.
         self.streams.renew();
-        self.note(Note::Registered(id));
+        let ground = &self.driver.ground;
+        let (key, session) = (ground.own_key.clone(), ground.session.with_lease(id));
+        self.note(Note::Registered { lease: id, key, session });
         self.step(Event::Registered(id, until));
     }
 
@@ -459,7 +495,10 @@ impl Running {
             }
             LeaseState::Gone => {
                 self.lease_state = None;
-                self.note(Note::LeaseGone(id));
+                // One that is given back is over, too.
+                if !self.life.is_leaving() {
+                    self.note(Note::LeaseGone(id));
+                }
                 self.step(Event::LeaseGone(id));
             }
         }
@@ -473,6 +512,21 @@ impl Running {
             self.note(Note::Suspended(suspended));
             self.step(Event::Suspended(suspended));
         }
+    }
+
+    /// Leases are renewed each third of their time: with less than half of it left, an
+    /// answer of etcd is overdue.
+    fn check_etcd(&mut self) {
+        let Some(keeper) = self.keeper.as_ref().filter(|_| !self.life.is_leaving()) else { return };
+        let ground = &self.driver.ground;
+        let silent = keeper.answered_until().since(self.now()) < ground.lease_ttl / 2;
+        if silent {
+            let endpoints = ground.etcd.endpoints().to_owned();
+            self.note(Note::EtcdAwaited(endpoints, "the lease is not renewed in time".to_owned()));
+        } else if self.etcd_silent {
+            self.note(Note::EtcdAnswers);
+        }
+        self.etcd_silent = silent;
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -506,9 +560,10 @@ impl Running {
                     let observed = self.driver.observed.borrow();
                     (observed.holder(self.driver.settings.role), observed.at)
                 };
-                self.note(Note::Standby(holder.map(|holder| holder.victim), at));
+                self.note(Note::Standby(holder, at));
             }
             Action::DeposeForeign(victim, lease) => {
+                self.note(Note::Deposing(victim));
                 let own = self.keeper.as_ref().map_or(LeaseId(0), |keeper| keeper.id());
                 self.ask(async move {
                     Event::ForeignDeposed(victim, ground.depose_foreign(victim, own, lease).await)
@@ -635,8 +690,10 @@ impl Running {
             hub: Arc::clone(&self.driver.hub),
             observed: self.driver.observed.clone(),
             events: ground.events.clone(),
+            witness: Arc::clone(&self.driver.witness),
             clock: Arc::clone(&ground.clock),
         };
+        self.driver.vitals.gate(Some(Arc::clone(&gate)));
         self.term = Some(OpenTerm { term: term.clone(), prover: prover_stop.clone() });
         self.suspended = false;
         self.note(Note::CaughtUp(epoch));
@@ -674,6 +731,7 @@ impl Running {
     fn close_term(&mut self) -> impl Future<Output = ()> + Send + use<> {
         let term = self.term.take();
         self.driver.vitals.serving(false);
+        self.driver.vitals.gate(None);
         if let Some(open) = &term {
             open.term.gate.end();
             open.term.over.cancel();

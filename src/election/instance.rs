@@ -17,7 +17,7 @@ use crate::{
         gate::GateSettings,
         hub::PeerHub,
         life::{Exit, Life, LifeSettings},
-        notes::Witness,
+        notes::{Note, Witness},
         observer::{MirrorListener, Observed, Observer},
         peer_service::{Command, PeerService},
         rules::Rules,
@@ -273,16 +273,21 @@ impl Instance {
         exit
     }
 
+    fn note(&self, note: Note) {
+        self.witness.note(self.world.clock.boot(), &note);
+    }
+
     /// Waits for etcd for as long as it takes.
     async fn take_server_id(&self) -> ServerId {
         loop {
             match draw_server_id(&self.world.etcd, &self.settings.keys, SERVER_ID_TIMEOUT).await {
-                Ok(id) => return id,
+                Ok(id) => {
+                    self.note(Note::EtcdAnswers);
+                    return id;
+                }
                 Err(error) => {
-                    tracing::warn!(
-                        error = %Chain(&error), endpoints = self.world.etcd.endpoints(),
-                        "waiting for etcd"
-                    );
+                    let endpoints = self.world.etcd.endpoints().to_owned();
+                    self.note(Note::EtcdAwaited(endpoints, Chain(&error).to_string()));
                 }
             }
             tokio::time::sleep(SERVER_ID_PAUSE).await;

@@ -6,7 +6,9 @@ use std::fmt;
 use crate::{
     clock::BootInstant,
     election::{
-        life::{Exit, Loss},
+        life::{Exit, Holder, Loss},
+        session::Session,
+        standing::Standing,
         verdict::{Certainty, Victim},
     },
     ids::{Epoch, LeaseId, Revision, ServerId},
@@ -15,16 +17,40 @@ use crate::{
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// Etcd does not answer; said again and again. Its members, and what was met.
+    EtcdAwaited(String, String),
+    /// Etcd answers, for the first time or again.
+    EtcdAnswers,
+    /// The instance begins, under this id.
+    Begun(ServerId),
+    /// It stands elsewhere than before.
+    Stands(Standing),
     /// The session is in etcd.
-    Registered(LeaseId),
+    Registered {
+        /// Its lease.
+        lease: LeaseId,
+        /// Its key; `None` without active-standby: only the ACTIVE key will hold it.
+        key: Option<String>,
+        /// Its value.
+        session: Session,
+    },
     /// In standby, and every ten seconds again. Who holds the key, and how far the mirror is.
-    Standby(Option<Victim>, Revision),
+    Standby(Option<Holder>, Revision),
     /// The ACTIVE key changed hands or went away, as the mirror shows it.
-    HolderChanged(Option<Victim>),
+    HolderChanged {
+        /// Who holds it now.
+        holder: Option<Holder>,
+        /// As of this revision.
+        at: Revision,
+        /// The last holder has no session of its own any more.
+        last_gone: bool,
+    },
     /// This process of the same machine is gone.
     ProcessGone(ServerId),
     /// This one's stream was reset and its redial refused.
     Hint(Victim),
+    /// The lease of a holder of another kind is being revoked: it only reacts to that.
+    Deposing(Victim),
     /// A campaign begins: against whom, and what is known of it.
     Campaign(Option<Victim>, Certainty),
     /// Somebody else has the key.
@@ -51,10 +77,26 @@ pub enum Note {
     Ended(Exit),
 }
 
+/// What a read of the ACTIVE key said of the own term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The own epoch.
+    Confirmed,
+    /// Another epoch, or no key.
+    Refuted,
+    /// No answer in time.
+    Failed,
+}
+
 /// Hears of it.
 pub trait Witness: Send + Sync + fmt::Debug {
     /// `note` happened at `at`.
     fn note(&self, at: BootInstant, note: &Note);
+
+    /// The ACTIVE key was read for the own term; many times a second under load.
+    fn proof(&self, proof: Proof) {
+        let _ = proof;
+    }
 }
 
 /// Tells nobody.

@@ -13,7 +13,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     clock::{BootInstant, Clock},
-    election::{gate::Gate, hub::PeerHub, life::Event, observer::Observed},
+    election::{
+        gate::Gate,
+        hub::PeerHub,
+        life::Event,
+        notes::{Proof, Witness},
+        observer::Observed,
+    },
     etcd::{
         Etcd,
         call::{Answer, Header},
@@ -47,6 +53,8 @@ pub struct Prover {
     pub observed: watch::Receiver<Observed>,
     /// Where to report the end of the term.
     pub events: mpsc::Sender<Event>,
+    /// Hears of each read.
+    pub witness: Arc<dyn Witness>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,7 +70,13 @@ impl Prover {
     pub async fn run(mut self, idle_every: Duration) {
         let busy_every = self.gate.proof_window() / 3;
         loop {
-            match self.read_and_ask().await {
+            let read = self.read_and_ask().await;
+            self.witness.proof(match read {
+                Read::Proven(..) => Proof::Confirmed,
+                Read::Deposed => Proof::Refuted,
+                Read::Silent => Proof::Failed,
+            });
+            match read {
                 Read::Proven(sent, header) => {
                     self.proven(sent, header).await;
                     let pause = if self.gate.take_asked() { busy_every } else { idle_every };

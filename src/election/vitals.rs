@@ -1,6 +1,6 @@
 //! What an instance knows of itself, for operators and for its peers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use milvus_proto::peer::{Phase, StatusResponse};
 use parking_lot::Mutex;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::{BootInstant, Clock, UnixNanos},
-    election::{observer::Observed, peer_service::StatusSource, standing::Standing},
+    election::{gate::Gate, observer::Observed, peer_service::StatusSource, standing::Standing},
     etcd::Etcd,
     ids::{Role, ServerId},
 };
@@ -18,6 +18,7 @@ struct Inner {
     own: ServerId,
     lease_until: BootInstant,
     active_since: Option<UnixNanos>,
+    gate: Option<Arc<Gate>>,
 }
 
 /// See the module. The life cycle writes it, answers read it.
@@ -63,6 +64,23 @@ impl Vitals {
     /// Serves since now, or not any more.
     pub fn serving(&self, serving: bool) {
         self.inner.lock().active_since = serving.then(|| self.clock.wall());
+    }
+
+    /// The own term's gate from now on; `None`: no term.
+    pub fn gate(&self, gate: Option<Arc<Gate>>) {
+        self.inner.lock().gate = gate;
+    }
+
+    /// How long ago the newest proof of the own term was sent; `None` without one.
+    pub fn proof_age(&self) -> Option<Duration> {
+        let proven_at = self.inner.lock().gate.as_ref()?.newest_proof()?;
+        Some(self.clock.boot().since(proven_at))
+    }
+
+    /// For how long the own lease is surely valid; `None` before the first one.
+    pub fn lease_left(&self) -> Option<Duration> {
+        let until = self.inner.lock().lease_until;
+        (until != BootInstant::default()).then(|| until.since(self.clock.boot()))
     }
 
     /// Milliseconds left of the own lease; negative when it is over.

@@ -23,6 +23,7 @@ pub mod settings;
 mod settle;
 mod snapshot;
 pub mod store;
+mod time_to_live;
 mod tls;
 pub mod txn;
 pub mod wait;

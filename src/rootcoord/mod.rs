@@ -18,4 +18,7 @@ pub mod history;
 pub mod keys;
 pub mod machine;
 pub mod metrics_info;
+pub mod service;
 pub mod serving;
+#[cfg(test)]
+mod testing;

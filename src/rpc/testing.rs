@@ -11,7 +11,7 @@ use std::{
 };
 
 use milvus_proto::{
-    common::Status as Answered,
+    common::{MsgBase, Status as Answered},
     milvus::{
         ComponentInfo, ComponentStates, CreateDatabaseRequest, GetComponentStatesRequest,
         ListDatabasesRequest, ListDatabasesResponse,
@@ -34,9 +34,10 @@ use crate::{
     ids::{Epoch, ServerId},
     net::Tcp,
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Hooks, Identity, NotReady, PushAway},
-        link::{Link, LinkSettings},
-        merr::{self, MilvusError},
+        Identity,
+        gatehouse::{Gatehouse, GatehouseSettings, Hooks, NotReady, PushAway},
+        link::{Link, LinkOwner, LinkSettings},
+        merr::{self, Kind, MilvusError},
         server::{Server, ServerSettings, Services, Sizes},
     },
 };
@@ -53,6 +54,9 @@ pub(crate) struct Toy {
     clock: AtomicU64,
     /// Names of databases that were created, in order.
     pub(crate) created: Mutex<Vec<String>>,
+    /// The last `create_database`'s base.
+    pub(crate) base: Mutex<Option<MsgBase>>,
+    calls: AtomicU64,
     /// Metadata of the last call.
     pub(crate) metadata: Mutex<HashMap<String, String>>,
     /// Calls of `create_database` with the name `slow` end when this is notified.
@@ -62,7 +66,13 @@ pub(crate) struct Toy {
 }
 
 impl Toy {
+    /// How many calls have reached it.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     fn ready<T>(&self, request: &Request<T>) -> Result<(), MilvusError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         *self.metadata.lock() = request
             .metadata()
             .clone()
@@ -104,8 +114,13 @@ impl RootCoord for Toy {
         if let Err(error) = self.ready(&request) {
             return Ok(Response::new(error.into()));
         }
-        let name = request.into_inner().db_name;
+        let CreateDatabaseRequest { base, db_name: name } = request.into_inner();
+        *self.base.lock() = base;
         match &*name {
+            "fail" => {
+                let error = MilvusError::new(Kind::DatabaseNotFound).with("database", &name);
+                return Ok(Response::new(error.into()));
+            }
             "panic" => panic!("as asked"),
             "status" => {
                 let mut status = Status::failed_precondition("odd: ä % \n");
@@ -173,6 +188,8 @@ pub(crate) struct Node {
     pub(crate) gatehouse: Arc<Gatehouse>,
     pub(crate) hooks: Arc<Counted>,
     pub(crate) server: Server,
+    /// Of the gatehouse.
+    pub(crate) tasks: TaskTracker,
 }
 
 pub(crate) struct Wishes {
@@ -220,6 +237,8 @@ impl Node {
             id: ServerId(id),
             clock: AtomicU64::new(1),
             created: Mutex::default(),
+            base: Mutex::default(),
+            calls: AtomicU64::new(0),
             metadata: Mutex::default(),
             finish: Notify::new(),
             begun: Notify::new(),
@@ -228,18 +247,19 @@ impl Node {
         identity.set_server_id(ServerId(id));
         let (standing, shown) = watch::channel(standing);
         let hooks = Arc::new(Counted::default());
+        let tasks = TaskTracker::new();
         let gatehouse = Arc::new(Gatehouse::new(
             identity,
             shown,
             wishes.gatehouse,
             Arc::new(Tcp { connect_timeout: PATIENCE }),
-            TaskTracker::new(),
+            tasks.clone(),
             hooks.clone(),
         ));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let services = Services::new(wishes.sizes).root_coord(toy.clone());
         let server = Server::start(Box::new(listener), services, gatehouse.clone(), wishes.server).unwrap();
-        Self { toy, standing, gatehouse, hooks, server }
+        Self { toy, standing, gatehouse, hooks, server, tasks }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -269,7 +289,7 @@ impl Node {
 
 pub(crate) async fn connect(address: SocketAddr) -> Link {
     let dial = Tcp { connect_timeout: PATIENCE };
-    Link::connect(&dial, &address.to_string(), link_settings(), &TaskTracker::new()).await.unwrap()
+    Link::connect(&dial, &address.to_string(), link_settings(), &LinkOwner::default()).await.unwrap()
 }
 
 /// A request as Milvus's components send it.
@@ -289,6 +309,6 @@ pub(crate) fn create(name: &str) -> CreateDatabaseRequest {
 /// A request for an answer of that size.
 pub(crate) fn list(size: usize) -> ListDatabasesRequest {
     let msg_id = i64::try_from(size).unwrap();
-    let base = milvus_proto::common::MsgBase { msg_id, ..Default::default() };
+    let base = MsgBase { msg_id, ..Default::default() };
     ListDatabasesRequest { base: Some(base) }
 }

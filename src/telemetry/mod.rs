@@ -8,5 +8,5 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod words;

@@ -14,7 +14,7 @@ use crate::{
 
 /// Both clocks stand still, at 2022/09/21 03:58:33.855 UTC.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 impl Clock for Stopped {
     fn boot(&self) -> BootInstant {
@@ -27,14 +27,14 @@ impl Clock for Stopped {
 }
 
 /// A log into a folder of its own.
-pub(super) struct Logged {
-    pub(super) folder: TempDir,
-    pub(super) guard: LogGuard,
+pub(crate) struct Logged {
+    pub(crate) folder: TempDir,
+    pub(crate) guard: LogGuard,
     dropped: IntCounter,
 }
 
 impl Logged {
-    pub(super) fn new(format: LogFormat, level: LogLevel) -> Self {
+    pub(crate) fn new(format: LogFormat, level: LogLevel) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dropped = IntCounter::new("dropped", "lines").unwrap();
         let settings = LogSettings {
@@ -54,7 +54,7 @@ impl Logged {
     }
 
     /// What was written, without time and caller.
-    pub(super) fn read(self) -> Vec<String> {
+    pub(crate) fn read(self) -> Vec<String> {
         let Self { folder, guard, dropped } = self;
         drop(guard);
         assert_eq!(dropped.get(), 0);
@@ -66,7 +66,7 @@ impl Logged {
 }
 
 /// The lines that `run` logs from `level` on.
-pub(super) fn lines_of(level: LogLevel, run: impl FnOnce()) -> Vec<String> {
+pub(crate) fn lines_of(level: LogLevel, run: impl FnOnce()) -> Vec<String> {
     let log = Logged::new(LogFormat::Text, level);
     with_default(log.guard.dispatch(), run);
     log.read()

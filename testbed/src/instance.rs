@@ -76,6 +76,12 @@ impl Plan {
         self.environment(&variable, value)
     }
 
+    /// Reaches etcd somewhere else: through a proxy.
+    #[must_use]
+    pub fn through(self, endpoint: &str) -> Self {
+        self.set("etcd.endpoints", endpoint)
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn environment(mut self, variable: &str, value: impl ToString) -> Self {

@@ -62,7 +62,7 @@ pub enum Target {
     Active(Box<Follower>),
     /// This one, without repeating a failed call: a client that holds on to its
     /// connection.
-    One(Direct),
+    One(Box<Direct>),
 }
 
 impl Target {
@@ -84,7 +84,7 @@ impl Target {
             Self::Active(client) => client.call(once).await,
             Self::One(direct) => {
                 let last_attempt = Instant::now();
-                let outcome = once(direct.clone()).await;
+                let outcome = once((**direct).clone()).await;
                 Made { last_attempt, attempts: 1, server: direct.server_id(), outcome }
             }
         }
@@ -99,7 +99,7 @@ impl From<&Follower> for Target {
 
 impl From<&Direct> for Target {
     fn from(direct: &Direct) -> Self {
-        Self::One(direct.clone())
+        Self::One(Box::new(direct.clone()))
     }
 }
 

@@ -69,7 +69,15 @@ impl Proxy {
     /// # Panics
     /// When it can't listen.
     pub async fn start(target: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port on loopback");
+        Self::start_at(Ipv4Addr::LOCALHOST, target).await
+    }
+
+    /// The same at another address of the host that this runs on.
+    ///
+    /// # Panics
+    /// When it can't listen.
+    pub async fn start_at(address: Ipv4Addr, target: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("the listener's address");
         let controls = Arc::new(Controls {
             to_server: watch::Sender::new(Flow::Pass),

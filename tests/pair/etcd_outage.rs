@@ -21,7 +21,7 @@ async fn a_short_outage_ends_no_term_and_timestamps_go_on() {
     bed.etcd.stop(0).unwrap();
     let down = Instant::now();
     // The length of the fault: well within the lease of 5 s.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let up = Instant::now();
     bed.etcd.start_again(0).await.unwrap();
     load.success_since(up, SOON).await;

@@ -10,6 +10,7 @@ use milvus_coord_testbed::{
     load::{Load, Shape},
     namespaces::{Host, Network},
     or_skip,
+    proxy::Proxy,
 };
 
 use crate::bounds::{FAST, LEASE, LEASE_END, LONG_LEASE, PROGRAM, SHORT_LEASE, SOON};
@@ -186,6 +187,44 @@ fn a_lying_refusal_deposes_the_one_that_lives_without_breaking_the_order() {
         let survivor = if active.address == first.address() { &second } else { &first };
         bed.session_of(survivor).await;
         assert!(first.process.ended().is_none() && second.process.ended().is_none());
+    });
+}
+
+#[test]
+fn one_deposed_by_a_lie_whose_etcd_is_slow_answers_nothing_old() {
+    let scene = or_skip!(Scene::new());
+    let network = &scene.network;
+    let options = Options { address: scene.store().address(), ..Options::default() };
+    let etcd = scene.store().block_on(async || Etcd::start(options).await).unwrap();
+    scene.network.host(0).block_on(async || {
+        let bed = Bed::around(PROGRAM, etcd);
+        // What etcd tells the ACTIVE one goes through here.
+        let endpoint = bed.etcd.endpoint(0).replace("http://", "");
+        let slow = Proxy::start_at(network.host(0).address(), &endpoint).await;
+        let plan = |name, host| bed.elsewhere(name).on(host).set(LEASE, LONG_LEASE);
+        let first = plan("first", scene.a()).through(&slow.address());
+        let (first, second) = bed.pair_of(first, plan("second", scene.b())).await;
+        let client = bed.client().await;
+        let load = Load::start(&client, Shape::default());
+        load.successes(100, SOON).await;
+        let loyal = loyal_to(&bed, &first).await;
+        let term = bed.active().await;
+
+        slow.hang();
+        network.reject(scene.a(), scene.b());
+        // The standby can't tell this from a death, and the ACTIVE one hears of nothing.
+        let next = bed.sessions().await.wait_active("another", FAST, |s| s.revision > term.revision).await;
+        assert_eq!(next.address, second.address());
+        let deposed = Instant::now();
+        let other = Load::start(&client.separate(), Shape::default());
+        other.success_since(deposed, SOON).await;
+        other.successes(200, SOON).await;
+        slow.heal();
+        network.heal();
+        load.success_since(Instant::now(), SOON).await;
+        load.stop().await.and(loyal.stop().await).and(other.stop().await).assert_ordered();
+        assert!(first.process.ended().is_none());
+        bed.audit().await;
     });
 }
 

@@ -281,14 +281,23 @@ impl Cluster {
         visible.checked_sub(1).map_or(1, |last| self.applied[last].revision)
     }
 
-    /// Applies what has come out of the log.
+    /// Applies what has come out of the log; it set out when the store was at `set_out`.
     ///
     /// # Errors
     /// Etcd's.
-    pub fn apply(&mut self, proposal: &Proposal, origin: &Origin, now: Duration) -> Result<Answer, Refusal> {
+    pub fn apply(
+        &mut self,
+        proposal: &Proposal,
+        origin: &Origin,
+        set_out: i64,
+        now: Duration,
+    ) -> Result<Answer, Refusal> {
         let before = self.store.revision();
         let answer = self.carry_out(proposal, now);
-        self.note(before, origin, What::of(proposal), now);
+        self.note(
+            before,
+            Applied { revision: 0, at: now, origin: origin.clone(), what: What::of(proposal), set_out },
+        );
         answer
     }
 
@@ -347,10 +356,10 @@ impl Cluster {
         Ok(())
     }
 
-    fn note(&mut self, before: i64, origin: &Origin, what: What, now: Duration) {
+    fn note(&mut self, before: i64, applied: Applied) {
         let revision = self.store.revision();
         if revision != before {
-            self.applied.push(Applied { revision, at: now, origin: origin.clone(), what });
+            self.applied.push(Applied { revision, ..applied });
         }
     }
 
@@ -384,7 +393,11 @@ impl Cluster {
             let before = self.store.revision();
             // Nobody else ends leases in between, so it is there.
             if self.end_lease(id).is_ok() {
-                self.note(before, &Origin::etcd(), What::LeaseOver(id), now);
+                let what = What::LeaseOver(id);
+                self.note(
+                    before,
+                    Applied { revision: 0, at: now, origin: Origin::etcd(), what, set_out: before },
+                );
             }
         }
     }

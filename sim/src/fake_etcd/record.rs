@@ -71,4 +71,6 @@ pub struct Applied {
     pub origin: Origin,
     /// How.
     pub what: What,
+    /// The store's revision when the proposal set out.
+    pub set_out: i64,
 }

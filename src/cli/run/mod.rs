@@ -5,7 +5,8 @@
 
 mod address;
 mod pid_file;
-mod translate;
+mod proxies;
+pub(super) mod translate;
 
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -13,11 +14,11 @@ use nix::sys::signal::Signal;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::pid_file::PidFile;
+use self::{pid_file::PidFile, proxies::AskedProxies};
 use super::{
     args::RunArgs,
     exit::Exit,
-    witness::{CallCounter, InstanceHealth, Telling},
+    witness::{CallCounter, InstanceHealth, ReloadCounter, Telling, TellingSettings},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -28,16 +29,23 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
-    ids::Role,
     net::{Dial, Tcp},
-    rootcoord::{RootCoord, service::RootCoordService},
+    rootcoord::{
+        core::RootCoord,
+        events::RootCoordEvents,
+        metrics_info::Deployment,
+        service::{Parts, RootCoordService},
+    },
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity},
+        Identity,
+        clients::ClientContext,
+        gatehouse::{Gatehouse, GatehouseSettings},
+        link::LinkOwner,
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
         events::Events,
-        http::{self, Management, ManagementPort},
+        http::{self, HealthSource, Management, ManagementPort},
         log,
         metrics::Metrics,
     },
@@ -151,35 +159,42 @@ async fn live(
     let role = settings.role;
     let keys = translate::keys(&settings.etcd);
 
-    let metrics_port =
-        settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
+    let metrics_port = settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
     let management_listener = http::bind(http::ANY_INTERFACE, metrics_port).await?;
     let port = settings.node.port;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(|source| {
-        StartError::Listen { port, section: role.section(), source }
-    })?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .map_err(|source| StartError::Listen { port, section: role.section(), source })?;
     let port = listener.local_addr().map_or(port, |address| address.port());
     let address = address::advertised(settings.node.ip.as_deref(), port);
 
-    let core = RootCoord::new(
-        translate::root_coord(&settings, &keys, &address),
-        Arc::clone(&config.store),
-        events.clone(),
+    let core = Arc::new(RootCoord::new(
+        translate::root_coord(&settings, &keys),
         Arc::clone(&clock),
-    );
+        RootCoordEvents::new(events.clone()),
+    ));
     let world = World {
         etcd,
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
         death_watch: death_watch(&settings, &keys),
     };
-    let telling = Telling::new(role, events.clone(), &keys, address.clone(), log.clone());
+    let telling = TellingSettings {
+        role,
+        active_standby: settings.active_standby.enabled,
+        keys: keys.clone(),
+        address: address.clone(),
+    };
+    let telling = Telling::new(telling, events.clone(), Some(log.clone()));
     let (instance, handles) = Instance::new(
         translate::instance(&settings, &keys, &address),
         world,
         Arc::clone(&core) as _,
         Arc::new(telling),
-        vec![translate::config_feed(&keys, &config.store)],
+        vec![
+            translate::config_feed(&keys, &config.store),
+            Arc::new(ReloadCounter::new(Arc::clone(&metrics))),
+        ],
     );
 
     let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
@@ -187,29 +202,45 @@ async fn live(
         Arc::clone(&identity),
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
-        dial,
+        Arc::clone(&dial),
         tasks.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
-    let service = RootCoordService::new(Arc::clone(&core), handles.clone());
+    let context = ClientContext {
+        identity: Arc::clone(&identity),
+        dial: Arc::clone(&dial),
+        clock: Arc::clone(&clock),
+        links: LinkOwner::new(tasks.clone(), stop.clone()),
+        settings: translate::clients(&settings.grpc),
+    };
+    let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
+    let health: Arc<dyn HealthSource> = Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
+    let service = RootCoordService::new(
+        Parts {
+            core: Arc::clone(&core),
+            clock: Arc::clone(&clock),
+            config: Arc::clone(&config.store),
+            channels: settings.channels.clone(),
+            deployment: Deployment::default(),
+            proxies: Arc::new(asked_proxies),
+        },
+        Arc::clone(&health),
+    );
     let services = Services::new(Sizes { receive: limits.receive, send: limits.send })
         .root_coord(Arc::new(service))
         .peer(Arc::new(handles.peer_service.clone()));
     let server =
         Server::start(Box::new(listener), services, Arc::clone(&gatehouse), ServerSettings::default())?;
-    let health = InstanceHealth::new(role, address.clone(), handles.clone(), Arc::clone(&clock));
-    let management = Management { health: Arc::new(health), metrics, log }
-        .serve(management_listener)
-        .map_err(StartError::Management)?;
+    let management =
+        Management { health, metrics, log }.serve(management_listener).map_err(StartError::Management)?;
 
     let mut own = handles.own.clone();
     let naming = {
-        let (events, identity) = (events.clone(), Arc::clone(&identity));
+        let identity = Arc::clone(&identity);
         async move {
             if let Ok(id) = own.wait_for(|id| id.0 != 0).await {
                 identity.set_server_id(*id);
-                events.server_started(*id, &address);
             }
         }
     };
@@ -226,6 +257,7 @@ async fn live(
     events.stopping();
     stop.cancel();
     server.stop(SERVER_GRACE).await;
+    gatehouse.close();
     management.stop(HTTP_GRACE).await;
     tasks.close();
     tasks.wait().await;
@@ -293,12 +325,4 @@ fn handle_signals(tasks: &TaskTracker, stop: &CancellationToken, events: Events)
         });
     }
     Ok(())
-}
-
-/// The roles that this version has.
-pub(super) fn is_built(role: Role) -> bool {
-    match role {
-        Role::RootCoord => true,
-        Role::DataCoord | Role::QueryCoord => false,
-    }
 }

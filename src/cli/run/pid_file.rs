@@ -17,8 +17,7 @@ pub(super) struct PidFile {
 impl PidFile {
     /// Writes it; a folder that can't be written costs the file only.
     pub(super) fn write(directory: &RunDirectory, role: Role, alias: &str) -> Option<Self> {
-        let name =
-            if alias.is_empty() { format!("{role}.pid") } else { format!("{role}-{alias}.pid") };
+        let name = if alias.is_empty() { format!("{role}.pid") } else { format!("{role}-{alias}.pid") };
         let mut failed = None;
         for folder in std::iter::once(&directory.path).chain(&directory.fallback) {
             match Self::write_in(folder, &name) {

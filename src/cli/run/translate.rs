@@ -4,24 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, ConfigStore, OnLost, Settings},
-    election::{
-        gate::GateSettings,
-        instance::InstanceSettings,
-        observer::MirrorListener,
-        rules::Rules,
-    },
+    election::{gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules},
     etcd::{
         keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
+    rootcoord::core::RootCoordSettings,
+    rpc::{clients::ClientSettings, link::LinkSettings, server::Sizes},
     telemetry::log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
 };
 
 /// One attempt of a fenced write; `etcd.requestTimeout` bounds the whole.
 const WRITE_ATTEMPT: Duration = Duration::from_secs(2);
 
-pub(super) fn log(settings: &config::LogSettings) -> LogSettings {
+pub(in crate::cli) fn log(settings: &config::LogSettings) -> LogSettings {
     LogSettings {
         level: match settings.level {
             config::LogLevel::Debug => LogLevel::Debug,
@@ -44,7 +41,7 @@ pub(super) fn log(settings: &config::LogSettings) -> LogSettings {
     }
 }
 
-pub(super) fn etcd(settings: &config::EtcdSettings) -> EtcdSettings {
+pub(in crate::cli) fn etcd(settings: &config::EtcdSettings) -> EtcdSettings {
     let mut wanted = EtcdSettings::new(settings.endpoints.clone());
     wanted.tls = settings.tls.as_ref().and_then(|tls| {
         Some(TlsSettings {
@@ -54,17 +51,16 @@ pub(super) fn etcd(settings: &config::EtcdSettings) -> EtcdSettings {
             min_version: if tls.only_tls13 { TlsVersion::V1_3 } else { TlsVersion::V1_2 },
         })
     });
-    wanted.auth =
-        settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
+    wanted.auth = settings.auth.as_ref().map(|auth| (auth.user.clone(), auth.password.expose().to_owned()));
     wanted
 }
 
-pub(super) fn keys(settings: &config::EtcdSettings) -> Keys {
+pub(in crate::cli) fn keys(settings: &config::EtcdSettings) -> Keys {
     let below = |path: &str| path.strip_prefix(&settings.root_path).unwrap_or(path).to_owned();
     Keys::new(&settings.root_path, &below(&settings.meta_root), &below(&settings.kv_root))
 }
 
-pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> InstanceSettings {
+pub(in crate::cli) fn instance(settings: &Settings, keys: &Keys, address: &str) -> InstanceSettings {
     let pair = &settings.active_standby;
     InstanceSettings {
         role: settings.role,
@@ -73,11 +69,7 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
         keys: keys.clone(),
         active_standby: pair.enabled,
         lease_ttl: pair.lease,
-        gate: GateSettings {
-            proof_window: pair.proof_window,
-            strict: pair.strict,
-            rules: Rules::default(),
-        },
+        gate: GateSettings { proof_window: pair.proof_window, strict: pair.strict, rules: Rules::default() },
         fast_takeover: pair.fast_takeover,
         foreign_wait: pair.go_predecessor_wait,
         exit_on_loss: pair.on_lost == OnLost::Exit,
@@ -87,8 +79,30 @@ pub(super) fn instance(settings: &Settings, keys: &Keys, address: &str) -> Insta
     }
 }
 
+pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordSettings {
+    RootCoordSettings::new(
+        keys.meta().to_owned(),
+        keys.kv().to_owned(),
+        usize::try_from(settings.root_coord.max_database_num).unwrap_or(usize::MAX),
+        settings.active_standby.lease,
+    )
+}
+
 fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+pub(in crate::cli) fn clients(settings: &config::GrpcSettings) -> ClientSettings {
+    ClientSettings {
+        link: LinkSettings {
+            connect_timeout: settings.client.dial_timeout,
+            ping_every: settings.client.keep_alive_time,
+            ping_timeout: settings.client.keep_alive_timeout,
+        },
+        sizes: Sizes { receive: settings.to_proxy.receive, send: settings.to_proxy.send },
+        compress: settings.client.compression,
+        ..ClientSettings::default()
+    }
 }
 
 /// Settings below `<root>/config/` as they change.
@@ -99,7 +113,7 @@ struct ConfigFeed {
     loading: parking_lot::Mutex<Option<Vec<(String, String)>>>,
 }
 
-pub(super) fn config_feed(keys: &Keys, store: &Arc<ConfigStore>) -> Arc<dyn MirrorListener> {
+pub(in crate::cli) fn config_feed(keys: &Keys, store: &Arc<ConfigStore>) -> Arc<dyn MirrorListener> {
     Arc::new(ConfigFeed { range: keys.config(), store: Arc::clone(store), loading: Default::default() })
 }
 

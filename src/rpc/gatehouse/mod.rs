@@ -24,63 +24,28 @@ mod hooks;
 mod in_flight;
 mod kept;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, watch};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 
 pub use self::{
     decide::{Decision, InTheEnd, PushAway, decide},
     hooks::{Hooks, NoHooks},
 };
-use self::{detour::Detour, forward::Forwarder, in_flight::InFlight, kept::Memory};
+pub(crate) use self::{detour::Detour, in_flight::Admitted};
+use self::{forward::Forwarder, in_flight::InFlight, kept::Memory};
 use crate::{
     election::standing::Standing,
-    ids::ServerId,
     net::Dial,
     rpc::{
+        Identity,
         headers::Address,
-        link::LinkSettings,
+        link::{LinkOwner, LinkSettings},
         server::{Handle, Inbound},
     },
 };
-
-/// Who this instance is, as far as it is known by now.
-#[derive(Debug)]
-pub struct Identity {
-    cluster: String,
-    server_id: AtomicI64,
-}
-
-impl Identity {
-    /// A member of that cluster without an id.
-    pub fn new(cluster: impl Into<String>) -> Self {
-        Self { cluster: cluster.into(), server_id: AtomicI64::new(0) }
-    }
-
-    /// The id has been allocated.
-    pub fn set_server_id(&self, id: ServerId) {
-        self.server_id.store(id.0, Ordering::Release);
-    }
-
-    /// The own id; 0 before there is one.
-    pub fn server_id(&self) -> ServerId {
-        ServerId(self.server_id.load(Ordering::Acquire))
-    }
-
-    /// What calls must name if they name a cluster.
-    pub fn cluster(&self) -> &str {
-        &self.cluster
-    }
-}
 
 /// How the gatehouse treats calls that it can't let in.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +95,7 @@ pub struct Gatehouse {
     waiting: Semaphore,
     under_way: Semaphore,
     forwarder: Forwarder,
+    links: LinkOwner,
     memory: Arc<Memory>,
     hooks: Arc<dyn Hooks>,
 }
@@ -146,7 +112,8 @@ impl fmt::Debug for Gatehouse {
 }
 
 impl Gatehouse {
-    /// Guards by what `standing` shows. Connections to other instances run on `tasks`.
+    /// Guards by what `standing` shows. Connections to other instances run on `tasks`,
+    /// until the server is stopped.
     pub fn new(
         identity: Arc<Identity>,
         standing: watch::Receiver<Standing>,
@@ -155,6 +122,7 @@ impl Gatehouse {
         tasks: TaskTracker,
         hooks: Arc<dyn Hooks>,
     ) -> Self {
+        let links = LinkOwner::new(tasks, CancellationToken::new());
         Self {
             identity,
             standing,
@@ -162,7 +130,8 @@ impl Gatehouse {
             in_flight: InFlight::new(),
             waiting: Semaphore::new(settings.most_waiting),
             under_way: Semaphore::new(settings.most_forwarded),
-            forwarder: Forwarder::new(dial, settings.link, tasks),
+            forwarder: Forwarder::new(dial, settings.link, links.clone()),
+            links,
             memory: Arc::default(),
             hooks,
         }
@@ -184,6 +153,11 @@ impl Gatehouse {
         self.in_flight.drain(within).await
     }
 
+    /// Ends the connections to other instances; nothing is forwarded any more.
+    pub fn close(&self) {
+        self.links.stop();
+    }
+
     pub(crate) fn hooks(&self) -> &dyn Hooks {
         &*self.hooks
     }
@@ -196,23 +170,27 @@ impl Gatehouse {
         decide(standing, self.identity.server_id(), address, path, self.settings.forward)
     }
 
-    /// Takes a call all the way to its answer.
-    pub(crate) async fn pass(
-        &self,
-        handler: &dyn Handle,
-        request: http::Request<Inbound>,
-    ) -> http::Response<Body> {
+    /// What happens to a call: it goes straight in, or on a [`Detour`].
+    pub(crate) fn look(&self, request: &http::Request<Inbound>) -> Look {
         let address = Address::read(request.headers(), self.identity.cluster());
         let admitted = self.in_flight.enter();
-        let decision = self.decide(&self.standing.borrow(), &address, request.uri().path());
-        if decision == Decision::Serve {
-            let response = answer(handler, request).await;
-            drop(admitted);
-            return response;
+        match self.decide(&self.standing.borrow(), &address, request.uri().path()) {
+            Decision::Serve => Look::Serve(admitted),
+            _ => Look::Detour(address),
         }
-        drop(admitted);
-        // Boxed: the way of most calls shall not carry the detour's state.
-        Box::pin(Detour::new(self, handler, address, request).take()).await
+    }
+}
+
+/// See [`Gatehouse::look`].
+pub(crate) enum Look {
+    /// To be held until there is an answer.
+    Serve(Admitted),
+    Detour(Address),
+}
+
+impl Drop for Gatehouse {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

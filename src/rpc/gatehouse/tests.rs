@@ -7,7 +7,7 @@ use tonic::{Code, codec::CompressionEncoding};
 use super::*;
 use crate::{
     election::standing::Peer,
-    ids::Epoch,
+    ids::{Epoch, ServerId},
     rpc::testing::{Node, PATIENCE, Wishes, create, list, patient, to, until},
 };
 
@@ -450,4 +450,17 @@ async fn forwarding_asks_for_addresses_that_make_sense() {
     standby.standing.send_replace(Standing::Standby { active: Some((peer, TERM)) });
     let answer = standby.client().await.create_database(to(None, create("x"))).await.unwrap();
     assert_not_ready(&answer.into_inner());
+}
+
+#[tokio::test]
+async fn a_server_that_has_stopped_leaves_no_task_behind() {
+    let (active, standby) = (Node::start(1, ACTIVE).await, Node::start(2, FOLLOWER).await);
+    standby.follow(&active, 100);
+    standby.client().await.create_database(to(None, create("x"))).await.unwrap();
+    let Node { gatehouse, server, tasks, .. } = standby;
+    assert!(!tasks.is_empty(), "a connection to the active one");
+    server.stop(PATIENCE).await;
+    tasks.close();
+    tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("nothing is left");
+    drop(gatehouse);
 }

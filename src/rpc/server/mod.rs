@@ -7,17 +7,17 @@
 //! silence.
 
 mod accept;
+mod front;
 mod health;
 mod inbound;
 mod reflection;
-mod rescue;
 mod services;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Status, body::Body};
 
+use self::front::Front;
 pub(crate) use self::services::Handle;
 pub use self::{
     inbound::Inbound,
@@ -51,6 +51,7 @@ impl Default for ServerSettings {
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    gatehouse: Arc<Gatehouse>,
     /// No new connections; running calls end.
     stop: CancellationToken,
     /// Everything ends.
@@ -68,6 +69,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
         self.kill.cancel();
+        self.gatehouse.close();
     }
 }
 
@@ -104,7 +106,7 @@ impl Server {
         let (stop, kill, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let report = health::report(reporter, guarded, gatehouse.standing());
         tasks.spawn(stop.clone().run_until_cancelled_owned(report));
-        let front = Arc::new(Front { services, gatehouse });
+        let front = Arc::new(Front::new(services, gatehouse.clone()));
         let acceptor = accept::Acceptor {
             front,
             settings,
@@ -113,7 +115,7 @@ impl Server {
             tasks: tasks.clone(),
         };
         tasks.spawn(acceptor.run(listener));
-        Ok(Self { address, stop, kill, tasks })
+        Ok(Self { address, gatehouse, stop, kill, tasks })
     }
 
     /// Where it listens.
@@ -122,42 +124,16 @@ impl Server {
     }
 
     /// Closes the listener, tells clients to go, lets running calls end, and ends
-    /// what is left after `grace`. Tells whether nothing was left.
+    /// what is left after `grace`, the gatehouse's connections too. Tells whether
+    /// nothing was left.
     pub async fn stop(self, grace: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
         let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
         self.kill.cancel();
+        self.gatehouse.close();
         self.tasks.wait().await;
         in_time
-    }
-}
-
-/// What every request meets first.
-struct Front {
-    services: Services,
-    gatehouse: Arc<Gatehouse>,
-}
-
-impl Front {
-    async fn answer(&self, request: http::Request<Inbound>) -> http::Response<Body> {
-        let path = request.uri().path();
-        let Some((service, _method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
-            return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
-        };
-        let Some(entry) = self.services.find(service) else {
-            return Status::unimplemented(format!("unknown service {service}")).into_http();
-        };
-        let uri = request.uri().clone();
-        let call = async {
-            if entry.guarded {
-                self.gatehouse.pass(&*entry.handler, request).await
-            } else {
-                let Ok(response) = entry.handler.handle(request).await;
-                response
-            }
-        };
-        rescue::rescue(&uri, self.gatehouse.hooks(), call).await
     }
 }
 

@@ -6,6 +6,7 @@
 //! that its guide quotes, both are written, the guide's first. The order of the functions
 //! is the order of the lines in a life that goes well.
 
+mod leaving;
 mod standby;
 mod takeover;
 mod trouble;

@@ -37,6 +37,16 @@ impl Events {
         }
     }
 
+    /// The key was won, and the role could not begin to serve.
+    pub fn activation_failed(&self, epoch: Epoch, reason: &str) {
+        error!(epoch = epoch.0, reason, "{} could not begin to serve", self.role);
+    }
+
+    /// Without active-standby: somebody else has kept the key for too long, and the process ends.
+    pub fn registration_given_up(&self, holder: Option<ServerId>) {
+        error!(holder = holder.map(|id| id.0), "Register failed");
+    }
+
     /// The own term is over.
     pub fn term_ended(&self, id: ServerId, epoch: Epoch, end: TermEnd) {
         self.metrics.pair.term_ended(end);

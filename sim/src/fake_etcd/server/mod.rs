@@ -246,10 +246,11 @@ impl Front {
         let (answered, answer) = oneshot::channel();
         if !fate.lost {
             let front = self.clone();
+            let set_out = self.etcd.look(|cluster, _| cluster.store().revision());
             self.tasks.spawn(async move {
                 tokio::time::sleep(fate.delay).await;
                 front.etcd.wait_for(|cluster, _| cluster.leader()).await;
-                let answer = front.etcd.with(|cluster, now| cluster.apply(&proposal, &origin, now));
+                let answer = front.etcd.with(|cluster, now| cluster.apply(&proposal, &origin, set_out, now));
                 let applied = front.etcd.look(|cluster, _| cluster.store().revision());
                 let seen = |cluster: &mut Cluster, now| {
                     (cluster.seen_by(front.member, now) >= applied && !cluster.is_hung(front.member))
