@@ -491,7 +491,7 @@ impl Running {
         let Some((keeper, state)) = self
             .keeper
             .as_ref()
-            .zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
+            .zip(self.lease_state.as_mut().map(|state| *state.borrow_and_update()))
         else {
             return;
         };

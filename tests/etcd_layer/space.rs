@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use milvus_coord::{
     etcd::{
         Etcd,
@@ -23,26 +24,21 @@ fn create(key: &str, size: usize) -> Txn {
     }
 }
 
-/// Fills it. Each refusal on the way must be true.
-async fn fill(etcd: &Etcd) -> usize {
-    let mut refused = 0;
+/// Writes until there is no space left. Each end must be true.
+async fn fill(etcd: &Etcd, writer: usize) {
     for n in 0.. {
-        let key = format!("fill/{n}");
-        let outcome = etcd.txn(create(&key, 100_000), LIMIT).await;
+        let key = format!("fill/{writer}/{n}");
+        let end = etcd.txn(create(&key, 10_000), LIMIT).await;
         let exists = etcd.read(&key, LIMIT).await.unwrap().value.is_some();
-        match outcome {
+        match end {
             Ok(TxnOutcome::Done(_)) => assert!(exists, "{key} was acknowledged and isn't there"),
             Err(CallError::Refused { refusal: Refusal::NoSpace, .. }) => {
                 assert!(!exists, "{key} was refused and is there");
-                refused += 1;
-                if refused == 5 {
-                    return n;
-                }
+                return;
             }
             end => panic!("{key}: {end:?}"),
         }
     }
-    unreachable!()
 }
 
 #[tokio::test]
@@ -59,14 +55,15 @@ async fn a_full_etcd_refuses_truly_and_keeps_what_it_has() {
         }
     };
     tokio::select! {
-        filled = fill(&etcd) => assert!(filled > 5, "was full from the beginning"),
+        // Those that cross the quota together are carried out, and refused all the same.
+        _ = join_all((0..50).map(|writer| fill(&etcd, writer))) => {}
         () = beat => {}
     }
 
     let error = etcd.grant(PATIENCE, LIMIT).await.unwrap_err();
     assert_eq!(error.refusal(), Some(&Refusal::NoSpace));
     // What takes no space works.
-    let removal = Txn { guards: vec![], then: vec![Op::delete("fill/0")], otherwise: vec![] };
+    let removal = Txn { guards: vec![], then: vec![Op::delete("fill/0/0")], otherwise: vec![] };
     assert!(matches!(etcd.txn(removal, LIMIT).await.unwrap(), TxnOutcome::Done(_)));
     etcd.revoke(other, LIMIT).await.unwrap();
     let mut state = keeper.state();

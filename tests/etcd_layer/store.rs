@@ -53,6 +53,19 @@ async fn value(etcd: &Etcd, key: &str) -> Option<String> {
     Some(String::from_utf8(kv.value).unwrap())
 }
 
+/// Puts a key while etcd may be electing a leader.
+pub(crate) async fn put_fenced(etcd: &Etcd, key: &str) -> Revision {
+    let fence = loop {
+        let put = Op::put(ACTIVE, "a1");
+        if let Ok(TxnOutcome::Done(header)) = etcd.txn(Txn { then: vec![put], ..Txn::default() }, LIMIT).await
+        {
+            break Fence { active_key: ACTIVE.into(), epoch: Epoch(header.revision.0) };
+        }
+    };
+    let (store, _) = store(etcd, fence, LIMIT);
+    store.commit_settled(write(Guard::Absent(key.into()), "v")).await.unwrap().revision
+}
+
 /// A store whose next write gets stuck; a first write has opened the connection.
 async fn stuck(servers: &Servers, fence: Fence) -> (LateWay, FencedStore, CancellationToken) {
     let way = LateWay::to(servers.endpoint(0)).await;
