@@ -28,8 +28,6 @@ pub enum Outcome {
     Done,
     /// Refused because it is there already.
     Exists,
-    /// Refused because it is not there.
-    Missing,
     /// The names, sorted.
     Names(Vec<String>),
     /// Certainly not carried out.

@@ -6,8 +6,11 @@
 //! its clock and network seams, etcd's client, gRPC.
 
 pub mod check;
+pub mod client;
+pub mod coord;
 pub mod fake_etcd;
 pub mod history;
 pub mod machine;
 pub mod net;
+pub mod scenario;
 pub mod world;

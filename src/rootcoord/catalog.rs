@@ -96,6 +96,8 @@ pub struct Catalog {
     ahead: VecDeque<(Revision, Vec<Op>)>,
     /// The own write that is on the wire.
     pending: Vec<Op>,
+    /// How far the mirror has come.
+    mirrored: Revision,
 }
 
 impl Catalog {
@@ -108,6 +110,7 @@ impl Catalog {
             loading: None,
             ahead: VecDeque::new(),
             pending: Vec::new(),
+            mirrored: Revision(0),
         }
     }
 
@@ -131,6 +134,11 @@ impl Catalog {
             }
             MirrorEvent::Loaded(header) => {
                 if let Some(mut loaded) = self.loading.take() {
+                    if header.revision < self.mirrored {
+                        // Etcd was restored: own writes may be gone.
+                        self.ahead.clear();
+                    }
+                    self.mirrored = header.revision;
                     self.ahead.retain(|(at, _)| *at > header.revision);
                     for (at, ops) in &self.ahead {
                         loaded.apply(&self.keys, ops, *at);
@@ -172,7 +180,10 @@ impl Catalog {
                 }
                 self.caught_up_before(*at);
             }
-            MirrorEvent::UpTo(at) => self.ahead.retain(|(own, _)| own > at),
+            MirrorEvent::UpTo(at) => {
+                self.mirrored = self.mirrored.max(*at);
+                self.ahead.retain(|(own, _)| own > at);
+            }
         }
         news
     }
@@ -183,6 +194,7 @@ impl Catalog {
 
     /// Events of one revision come one by one, so only earlier ones are complete.
     fn caught_up_before(&mut self, at: Revision) {
+        self.mirrored = self.mirrored.max(at);
         self.ahead.retain(|(own, _)| *own >= at);
     }
 
@@ -204,6 +216,12 @@ impl Catalog {
     /// They are not, and won't be, in etcd.
     pub fn not_written(&mut self) {
         self.pending.clear();
+    }
+
+    /// The term is over: from here on the mirror alone counts.
+    pub fn end_term(&mut self) {
+        self.pending.clear();
+        self.ahead.clear();
     }
 
     /// All databases, by id.

@@ -149,7 +149,11 @@ impl RootCoord {
     /// [`Failure`]; whatever was taken is lost.
     pub async fn alloc_timestamps(&self, arrived: BootInstant, count: u32) -> Result<Timestamp, Failure> {
         let serving = self.serving()?;
-        let first = serving.timestamps.alloc_patiently(count).await;
+        let first = serving
+            .timestamps
+            .alloc_patiently(count)
+            .await
+            .inspect_err(|none| self.events.no_timestamps(none));
         serving.admit(arrived).await?;
         let first = first?;
         self.events.timestamps_given(first);
@@ -162,7 +166,7 @@ impl RootCoord {
     /// [`Failure`]; whatever was taken is lost.
     pub async fn alloc_ids(&self, arrived: BootInstant, count: u32) -> Result<i64, Failure> {
         let serving = self.serving()?;
-        let first = serving.ids.alloc(count).await;
+        let first = serving.ids.alloc(count).await.inspect_err(|none| self.events.no_ids(none));
         serving.admit(arrived).await?;
         let first = first?;
         self.events.ids_given(count);
@@ -389,6 +393,7 @@ impl RoleCore for RootCoord {
         Box::pin(async move {
             if let Some(serving) = self.serving.swap(None) {
                 serving.end().await;
+                self.catalog.catalog.lock().end_term();
             }
         })
     }

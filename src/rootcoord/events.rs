@@ -23,8 +23,10 @@ use crate::{
     tso::{
         follow::ClockWitness,
         hybrid::Timestamp,
+        ids::NoIds,
         keeper::{Found, Witness},
         steps::Note,
+        timestamps::NoTimestamp,
         window::{BadWindow, Span},
     },
 };
@@ -94,7 +96,8 @@ impl RootCoordEvents {
             key,
             ahead = %GoDuration(lead),
             next = %Wall(span.start),
-            "the wall clock is too far ahead of the stored window and is not followed"
+            "the wall clock is too far ahead of the stored window and is not followed; if it is right \
+             because the cluster was down that long, stop all rootcoords, delete the key and start again"
         );
     }
 
@@ -104,6 +107,7 @@ impl RootCoordEvents {
             info!(key, save = %Wall(span.end), next = %Wall(span.start), "sync and save timestamp");
         }
         self.metrics().timestamp_saved.set(seconds(windows[0].1.end));
+        self.metrics().clock_lead.set(0.0);
         self.0.allocators_initialized(kv_root);
     }
 
@@ -123,6 +127,20 @@ impl RootCoordEvents {
     /// Timestamps were given out.
     pub fn timestamps_given(&self, first: Timestamp) {
         self.metrics().timestamp.set(first.0 as f64);
+    }
+
+    /// There were none to give out.
+    pub fn no_timestamps(&self, error: &NoTimestamp) {
+        if *error == NoTimestamp::UsedUp {
+            error!(role = "rootcoord", error = %error, "failed to allocate timestamp");
+        }
+    }
+
+    /// There were none to give out.
+    pub fn no_ids(&self, error: &NoIds) {
+        if *error == NoIds::UsedUp {
+            error!(role = "rootcoord", error = %error, "failed to allocate id");
+        }
     }
 
     /// Ids were given out.
@@ -240,11 +258,17 @@ impl Witness for TermEvents {
 impl ClockWitness for TermEvents {
     fn clock(&self, note: Note) {
         match note {
-            Note::Refused(jump) => warn!(
-                jump = %GoDuration(jump),
-                "the wall clock jumped ahead and is not followed: timestamps go on by the boot clock"
-            ),
-            Note::Trusted => info!("the wall clock is followed again"),
+            Note::Refused(lead) => {
+                self.events.metrics().clock_lead.set(lead.as_secs_f64());
+                warn!(
+                    ahead = %GoDuration(lead),
+                    "the wall clock is too far ahead and is not followed: timestamps go on by the boot clock"
+                );
+            }
+            Note::Trusted => {
+                self.events.metrics().clock_lead.set(0.0);
+                info!("the wall clock is followed again");
+            }
         }
     }
 
@@ -286,5 +310,74 @@ impl fmt::Display for Wall {
             }
             Err(_) => write!(f, "{}", self.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::Role,
+        rootcoord::databases::DatabaseError,
+        telemetry::{
+            log::LogLevel,
+            metrics::Metrics,
+            testing::{Stopped, lines_of},
+        },
+    };
+
+    fn events() -> RootCoordEvents {
+        RootCoordEvents::new(Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &Stopped)))
+    }
+
+    #[test]
+    fn calls_about_databases_leave_milvuss_lines() {
+        let events = events();
+        let outcome = |result| Outcome { result, waited: Duration::ZERO };
+        let took = Duration::from_millis(2);
+        let lines = lines_of(LogLevel::Info, || {
+            events.received(Method::Create, Some("books"), 7);
+            events.changed(Method::Create, "books", 7, &outcome(Ok(Timestamp(99))), took);
+            events.received(Method::Drop, Some("default"), 8);
+            let failure = Failure::Database(DatabaseError::IsDefault);
+            events.changed(Method::Drop, "default", 8, &outcome(Err(failure)), took);
+            events.received(Method::List, None, 9);
+            events.listed(9, Ok(2), took);
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"[INFO] ["received request to create database"] [role=rootcoord] [dbName=books] [msgID=7]"#,
+                r#"[INFO] ["done to create database"] [role=rootcoord] [dbName=books] [msgID=7] [ts=99]"#,
+                r#"[INFO] ["received request to drop database"] [role=rootcoord] [dbName=default] [msgID=8]"#,
+                r#"[INFO] ["failed to drop database"] [role=rootcoord] [error="can not drop default database"] [dbName=default] [msgID=8]"#,
+                r#"[INFO] ["received request to list databases"] [msgID=9]"#,
+                r#"[INFO] ["done to list databases"] [msgID=9] ["num of databases"=2]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn trouble_with_time_leaves_milvuss_lines() {
+        let term = events().of_term(Epoch(5), "by-dev/kv/gid/timestamp".to_owned());
+        let lines = lines_of(LogLevel::Info, || {
+            term.clock_offset(Duration::from_millis(200));
+            let refusal = crate::etcd::call::Refusal::NoSpace;
+            term.failed("by-dev/kv/gid/timestamp", &WriteError::Refused(refusal));
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"[WARN] ["clock offset is huge, check network latency and clock skew"] [jet-lag=200ms]"#,
+                r#"[WARN] ["failed to update tso"] [key=by-dev/kv/gid/timestamp] [error="write refused: etcd's space quota is used up"]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn times_look_as_in_milvuss_log() {
+        let text = Wall(UnixNanos(1_800_000_000_120_000_000)).to_string();
+        let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert!(["0000/00/00 00:00:00.000 +00:00", "0000/00/00 00:00:00.000 -00:00"].contains(&&*shape));
     }
 }

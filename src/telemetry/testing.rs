@@ -27,14 +27,14 @@ impl Clock for Stopped {
 }
 
 /// A log into a folder of its own.
-pub(super) struct Logged {
-    pub(super) folder: TempDir,
-    pub(super) guard: LogGuard,
+pub(crate) struct Logged {
+    pub(crate) folder: TempDir,
+    pub(crate) guard: LogGuard,
     dropped: IntCounter,
 }
 
 impl Logged {
-    pub(super) fn new(format: LogFormat, level: LogLevel) -> Self {
+    pub(crate) fn new(format: LogFormat, level: LogLevel) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dropped = IntCounter::new("dropped", "lines").unwrap();
         let settings = LogSettings {
@@ -54,7 +54,7 @@ impl Logged {
     }
 
     /// What was written, without time and caller.
-    pub(super) fn read(self) -> Vec<String> {
+    pub(crate) fn read(self) -> Vec<String> {
         let Self { folder, guard, dropped } = self;
         drop(guard);
         assert_eq!(dropped.get(), 0);

@@ -77,6 +77,8 @@ impl Stored {
             MirrorEvent::Loaded(header) => {
                 let loaded = self.loading.take()?;
                 let at = loaded.as_ref().map_or(header.revision, |kv| kv.mod_revision);
+                // A snapshot is believed whatever was known: etcd may have been restored.
+                self.changed_at = Revision(0);
                 return self.change(loaded, at);
             }
             MirrorEvent::Put(kv) if kv.key == self.key => {
@@ -229,6 +231,15 @@ mod tests {
         loaded(&mut stored, Some(kv(NOW, 3)), 5);
         loaded(&mut stored, None, 8);
         assert_eq!(stored.current(), None);
+    }
+
+    #[test]
+    fn an_etcd_that_was_restored_is_believed() {
+        let mut stored = Stored::new(KEY.to_owned());
+        loaded(&mut stored, Some(kv(NOW + AHEAD, 1_000)), 1_000);
+        loaded(&mut stored, Some(kv(NOW, 3)), 5);
+        let (guard, ..) = plan(&mut stored, NOW).expect("decodable");
+        assert_eq!(guard, Guard::ModIs(KEY.to_owned(), Revision(3)));
     }
 
     #[test]

@@ -148,6 +148,8 @@ async fn live(
 ) -> Result<Exit, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    // Connections to others end with the runtime: nothing waits for their peers.
+    let connections = TaskTracker::new();
     handle_signals(&tasks, &stop, events.clone()).map_err(StartError::Signals)?;
 
     let dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: config.settings.grpc.client.dial_timeout });
@@ -202,7 +204,7 @@ async fn live(
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
         Arc::clone(&dial),
-        tasks.clone(),
+        connections.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
@@ -210,7 +212,7 @@ async fn live(
         identity: Arc::clone(&identity),
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
-        tasks: tasks.clone(),
+        tasks: connections,
         settings: translate::clients(&settings.grpc),
     };
     let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);

@@ -201,6 +201,18 @@ fn during_a_reload_the_old_state_answers_and_no_own_write_is_lost() {
 }
 
 #[test]
+fn an_etcd_that_was_restored_is_believed() {
+    let mut catalog = Catalog::new(keys());
+    catalog.event(&put(&db_snapshot(1, 1), database(1, "default"), 900));
+    let ops = [Op::put(db_snapshot(3, 5), database(3, "mine"))];
+    catalog.written(&ops, Revision(1_000));
+    catalog.event(&MirrorEvent::Reset);
+    catalog.event(&MirrorEvent::Entry(kv(&db_snapshot(1, 1), database(1, "default"), 5)));
+    catalog.event(&MirrorEvent::Loaded(header(500)));
+    assert_eq!(names(&catalog), ["default"]);
+}
+
+#[test]
 fn requests_are_remembered_until_they_are_deleted() {
     let mut catalog = Catalog::new(keys());
     let id = |message| RequestId { source: 1, message, timestamp: 3 };

@@ -2,13 +2,14 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 
 use crate::{
     ids::ServerId,
@@ -39,10 +40,10 @@ impl Caller {
 
 impl tower::Service<http::Request<Body>> for Caller {
     type Response = http::Response<Answer>;
-    type Error = LinkError;
-    type Future = BoxFuture<'static, Result<Self::Response, LinkError>>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
@@ -53,11 +54,19 @@ impl tower::Service<http::Request<Body>> for Caller {
         headers.insert(SOURCE_ID, MEMBER);
         let link = self.link.clone();
         Box::pin(async move {
-            let mut response = link.send(request).await?;
+            let mut response = link.send(request).await.map_err(unavailable)?;
             response.headers_mut().remove(DETAILS);
             Ok(response.map(Answer))
         })
     }
+}
+
+/// What Milvus's own clients see of a lost connection. Left to itself, the gRPC
+/// library would make something of it that looks like a decision of the peer.
+fn unavailable(error: LinkError) -> Status {
+    let mut status = Status::unavailable(error.to_string());
+    status.set_source(Arc::new(error));
+    status
 }
 
 /// The body of an answer.
@@ -66,19 +75,19 @@ pub struct Answer(LinkBody);
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = LinkError;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, LinkError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
             trailers.remove(DETAILS);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(unavailable)))
     }
 
     fn is_end_stream(&self) -> bool {

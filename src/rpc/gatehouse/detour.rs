@@ -26,7 +26,7 @@ use crate::{
 type Response = http::Response<Body>;
 
 /// One call.
-pub(super) struct Detour<'a> {
+pub(crate) struct Detour<'a> {
     house: &'a Gatehouse,
     handler: &'a dyn Handle,
     address: Address,
@@ -58,7 +58,7 @@ struct Place<'a> {
 }
 
 impl<'a> Detour<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         house: &'a Gatehouse,
         handler: &'a dyn Handle,
         address: Address,
@@ -72,7 +72,7 @@ impl<'a> Detour<'a> {
     }
 
     /// Goes it.
-    pub(super) async fn take(mut self) -> Response {
+    pub(crate) async fn take(mut self) -> Response {
         let house = self.house;
         let mut standing = house.standing.clone();
         let mut place = None;

@@ -15,7 +15,7 @@ struct Generation {
 
 /// A call that is with a handler.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(crate) struct Admitted {
     _generation: Arc<Generation>,
 }
 

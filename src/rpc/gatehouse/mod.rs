@@ -34,7 +34,8 @@ pub use self::{
     decide::{Decision, InTheEnd, PushAway, decide},
     hooks::{Hooks, NoHooks},
 };
-use self::{detour::Detour, forward::Forwarder, in_flight::InFlight, kept::Memory};
+pub(crate) use self::{detour::Detour, in_flight::Admitted};
+use self::{forward::Forwarder, in_flight::InFlight, kept::Memory};
 use crate::{
     election::standing::Standing,
     net::Dial,
@@ -160,24 +161,22 @@ impl Gatehouse {
         decide(standing, self.identity.server_id(), address, path, self.settings.forward)
     }
 
-    /// Takes a call all the way to its answer.
-    pub(crate) async fn pass(
-        &self,
-        handler: &dyn Handle,
-        request: http::Request<Inbound>,
-    ) -> http::Response<Body> {
+    /// What happens to a call: it goes straight in, or on a [`Detour`].
+    pub(crate) fn look(&self, request: &http::Request<Inbound>) -> Look {
         let address = Address::read(request.headers(), self.identity.cluster());
         let admitted = self.in_flight.enter();
-        let decision = self.decide(&self.standing.borrow(), &address, request.uri().path());
-        if decision == Decision::Serve {
-            let response = answer(handler, request).await;
-            drop(admitted);
-            return response;
+        match self.decide(&self.standing.borrow(), &address, request.uri().path()) {
+            Decision::Serve => Look::Serve(admitted),
+            _ => Look::Detour(address),
         }
-        drop(admitted);
-        // Boxed: the way of most calls shall not carry the detour's state.
-        Box::pin(Detour::new(self, handler, address, request).take()).await
     }
+}
+
+/// See [`Gatehouse::look`].
+pub(crate) enum Look {
+    /// To be held until there is an answer.
+    Serve(Admitted),
+    Detour(Address),
 }
 
 async fn answer(handler: &dyn Handle, request: http::Request<Inbound>) -> http::Response<Body> {

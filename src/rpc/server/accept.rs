@@ -1,13 +1,13 @@
 //! Accepts connections and serves each in a task.
 
-use std::{convert::Infallible, future::poll_fn, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Front, Inbound, ServerSettings};
+use super::{Inbound, ServerSettings, front::Front};
 use crate::{
     net::{Accept, BoxIo},
     rpc::link::{CONNECTION_WINDOW, MAX_HEADER_LIST, STREAM_WINDOW, Tasks},
@@ -58,10 +58,8 @@ impl Acceptor {
 
     fn serve(&self, io: BoxIo, permit: OwnedSemaphorePermit) -> impl Future<Output = ()> + use<> {
         let front = self.front.clone();
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request.map(Inbound::wire)).await) }
-        });
+        let service =
+            service_fn(move |request: http::Request<Incoming>| front.answer(request.map(Inbound::wire)));
         let connection = Builder::new(Tasks(self.tasks.clone()))
             .timer(TokioTimer::new())
             .max_concurrent_streams(None)

@@ -7,17 +7,17 @@
 //! silence.
 
 mod accept;
+mod front;
 mod health;
 mod inbound;
 mod reflection;
-mod rescue;
 mod services;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Status, body::Body};
 
+use self::front::Front;
 pub(crate) use self::services::Handle;
 pub use self::{
     inbound::Inbound,
@@ -104,7 +104,7 @@ impl Server {
         let (stop, kill, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let report = health::report(reporter, guarded, gatehouse.standing());
         tasks.spawn(stop.clone().run_until_cancelled_owned(report));
-        let front = Arc::new(Front { services, gatehouse });
+        let front = Arc::new(Front::new(services, gatehouse));
         let acceptor = accept::Acceptor {
             front,
             settings,
@@ -130,34 +130,6 @@ impl Server {
         self.kill.cancel();
         self.tasks.wait().await;
         in_time
-    }
-}
-
-/// What every request meets first.
-struct Front {
-    services: Services,
-    gatehouse: Arc<Gatehouse>,
-}
-
-impl Front {
-    async fn answer(&self, request: http::Request<Inbound>) -> http::Response<Body> {
-        let path = request.uri().path();
-        let Some((service, _method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
-            return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
-        };
-        let Some(entry) = self.services.find(service) else {
-            return Status::unimplemented(format!("unknown service {service}")).into_http();
-        };
-        let uri = request.uri().clone();
-        let call = async {
-            if entry.guarded {
-                self.gatehouse.pass(&*entry.handler, request).await
-            } else {
-                let Ok(response) = entry.handler.handle(request).await;
-                response
-            }
-        };
-        rescue::rescue(&uri, self.gatehouse.hooks(), call).await
     }
 }
 

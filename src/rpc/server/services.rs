@@ -129,7 +129,12 @@ impl Services {
         self.entries.iter().map(|entry| entry.name)
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.name == name)
+    /// The place of a service, for [`entry`](Self::entry).
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.name == name)
+    }
+
+    pub(crate) fn entry(&self, place: usize) -> &Entry {
+        &self.entries[place]
     }
 }

@@ -6,7 +6,7 @@ use milvus_proto::{
     rootcoord::{AllocTimestampRequest, root_coord_client::RootCoordClient},
 };
 use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
-use tonic::{Code, codec::CompressionEncoding};
+use tonic::{Code, body::Body, codec::CompressionEncoding};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };

@@ -110,6 +110,8 @@ families! {
         "The max time tick delay of flow graphs";
     QUOTA_STATES = Gauge, "milvus_rootcoord_quota_states" ["quota_states"],
         "The quota states of cluster";
+    CLOCK_LEAD = Gauge, "milvus_coord_clock_lead_seconds" [],
+        "by how much the wall clock is ahead of the time that timestamps follow; 0 while it is followed";
     RATE_LIMIT_RATIO = Gauge, "milvus_rootcoord_rate_limit_ratio" ["collection_id"],
         "part of the requests of a collection that is refused";
 }

@@ -23,6 +23,8 @@ pub struct RootCoordMetrics {
     pub timestamp: Gauge,
     /// End of the saved timestamp window, seconds since 1970.
     pub timestamp_saved: Gauge,
+    /// By how many seconds the wall clock is ahead of the time that timestamps follow; 0: followed.
+    pub clock_lead: Gauge,
     /// Databases.
     pub database_num: IntGauge,
     /// Collections.
@@ -57,6 +59,7 @@ impl RootCoordMetrics {
             id_alloc_count: register.int_counter(&names::ID_ALLOC_COUNT),
             timestamp: register.gauge(&names::TIMESTAMP),
             timestamp_saved: register.gauge(&names::TIMESTAMP_SAVED),
+            clock_lead: register.gauge(&names::CLOCK_LEAD),
             database_num: register.int_gauge(&names::DATABASE_NUM),
             collection_num: register.int_gauge(&names::COLLECTION_NUM),
             partition_num: register.int_gauge(&names::PARTITION_NUM),

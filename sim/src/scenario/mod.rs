@@ -1,0 +1,5 @@
+//! Whole scenarios: instances, clients, faults, and the checks that run over them.
+
+pub mod fault;
+pub mod run;
+pub mod stage;

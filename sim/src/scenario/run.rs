@@ -1,0 +1,225 @@
+//! Runs a scenario and judges it.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
+
+use milvus_coord::{election::rules::Rules, ids::Role};
+use rand::{SeedableRng, rngs::SmallRng};
+
+use super::{
+    fault::{Fault, Scheduled, draw_schedule},
+    stage::{Stage, StageSettings},
+};
+use crate::{
+    check::{
+        Violation,
+        counter::{self, Counter},
+        databases,
+        terms::{Layout, TermChecker},
+    },
+    coord,
+    history::{Operation, Outcome},
+};
+
+/// When the faults begin.
+const QUIET_BEFORE: Duration = Duration::from_secs(3);
+/// How long they go on.
+const FAULTS: Duration = Duration::from_secs(10);
+/// After the last fault somebody must serve within this: a lease that starts anew with a new
+/// leader of etcd, its expiry, a registration, a campaign, and clients' time-outs on the way.
+const RECOVERY: Duration = Duration::from_secs(14);
+/// And go on serving.
+const QUIET_AFTER: Duration = Duration::from_secs(2);
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The stage.
+    pub stage: StageSettings,
+    /// What goes wrong.
+    pub schedule: Vec<Scheduled>,
+}
+
+impl Script {
+    /// Drawn from a seed.
+    pub fn draw(seed: u64, rules: Rules) -> Self {
+        let stage = StageSettings::draw(seed, rules);
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0x66_6175_6c74);
+        let schedule = draw_schedule(&mut rng, stage.extent, QUIET_BEFORE, QUIET_BEFORE + FAULTS);
+        Self { stage, schedule }
+    }
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Report {
+    /// What was not allowed, if anything.
+    pub violation: Option<Violation>,
+    /// Terms in all.
+    pub terms: usize,
+    /// Faults in all.
+    pub faults: usize,
+    /// Calls in all.
+    pub calls: usize,
+    /// Calls with a useful answer.
+    pub answered: usize,
+    /// Equal for equal runs.
+    pub digest: u64,
+    /// What happened, line by line.
+    pub trace: Vec<String>,
+}
+
+fn layout() -> Layout {
+    let keys = coord::keys();
+    Layout {
+        root: "by-dev/".to_owned(),
+        sessions: keys.sessions().start,
+        active: keys.active(Role::RootCoord),
+        windows: vec![format!("{}/gid/timestamp", keys.kv()), format!("{}/gid/idTimestamp", keys.kv())],
+    }
+}
+
+struct Run {
+    stage: Stage,
+    checker: TermChecker,
+    /// What is to be mended when.
+    mending: Vec<(Duration, Fault)>,
+    faults: usize,
+    may_depose: usize,
+    told_terms: usize,
+}
+
+/// Runs a script to its end, or to the first violation.
+pub fn run(script: &Script) -> Report {
+    let mut run = Run {
+        stage: Stage::new(script.stage),
+        checker: TermChecker::new(layout()),
+        mending: Vec::new(),
+        faults: 0,
+        may_depose: 0,
+        told_terms: 0,
+    };
+    let violation = run.play(&script.schedule).err();
+    run.report(violation)
+}
+
+impl Run {
+    fn play(&mut self, schedule: &[Scheduled]) -> Result<(), Violation> {
+        for next in schedule {
+            while self.stage.world.now() < next.at {
+                self.step()?;
+            }
+            self.faults += 1;
+            self.may_depose += usize::from(next.fault.may_depose());
+            self.stage.begin(&next.fault);
+            let lasts = match next.fault {
+                // A supervisor is quick.
+                Fault::Restart(_) => Duration::from_millis(50),
+                _ => next.lasts,
+            };
+            self.mending.push((self.stage.world.now() + lasts, next.fault.clone()));
+        }
+        while !self.mending.is_empty() {
+            self.step()?;
+        }
+        self.stage.mend_all();
+        self.recover()?;
+        self.judge()
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        let ended = self.stage.step();
+        for index in ended {
+            if let Some(crate::machine::process::Ended::Panicked) =
+                self.stage.world.ended(self.stage.process(index))
+            {
+                return Err(Violation(format!("instance {index} panicked")));
+            }
+        }
+        let now = self.stage.world.now();
+        let due: Vec<Fault> =
+            self.mending.extract_if(.., |(at, _)| *at <= now).map(|(_, fault)| fault).collect();
+        for fault in due {
+            self.stage.end(&fault);
+        }
+        let checked = self.stage.etcd.look(|cluster, _| self.checker.look(cluster));
+        let terms = self.checker.terms();
+        for term in &terms[self.told_terms..] {
+            self.stage.trace.tell("etcd", &format!("epoch {} of {}", term.epoch, term.owner));
+        }
+        self.told_terms = terms.len();
+        checked
+    }
+
+    /// After the last fault somebody serves, soon, and goes on doing so.
+    fn recover(&mut self) -> Result<(), Violation> {
+        let mended = self.stage.world.now();
+        self.stage.trace.tell("run", "everything is mended");
+        let served = |operation: &Operation| {
+            operation.begin > mended && matches!(operation.outcome, Outcome::Given(..))
+        };
+        let mut looked = 0;
+        loop {
+            self.step()?;
+            let operations = self.stage.history.len();
+            if operations > looked {
+                looked = operations;
+                if self.stage.history.operations().iter().any(served) {
+                    break;
+                }
+            }
+            if self.stage.world.now() > mended + RECOVERY {
+                return Err(Violation(format!("nobody serves {RECOVERY:?} after the last fault")));
+            }
+        }
+        let until = self.stage.world.now() + QUIET_AFTER;
+        while self.stage.world.now() < until {
+            self.step()?;
+        }
+        self.stage.stop_clients();
+        self.step()
+    }
+
+    fn judge(&self) -> Result<(), Violation> {
+        let operations = self.stage.history.operations();
+        counter::check(Counter::Timestamps, &operations)?;
+        counter::check(Counter::Ids, &operations)?;
+        databases::check(&operations)?;
+        let changes = self.checker.terms().len().saturating_sub(1);
+        if changes > self.may_depose {
+            return Err(Violation(format!("{changes} term changes, but {} faults", self.may_depose)));
+        }
+        Ok(())
+    }
+
+    fn report(self, violation: Option<Violation>) -> Report {
+        let operations = self.stage.history.operations();
+        let mut hasher = DefaultHasher::new();
+        for operation in &operations {
+            operation.to_string().hash(&mut hasher);
+        }
+        self.stage.etcd.look(|cluster, _| {
+            for applied in cluster.applied() {
+                format!("{applied:?}").hash(&mut hasher);
+            }
+        });
+        let answered = operations
+            .iter()
+            .filter(|operation| {
+                matches!(operation.outcome, Outcome::Given(..) | Outcome::Done | Outcome::Names(_))
+            })
+            .count();
+        Report {
+            violation,
+            terms: self.checker.terms().len(),
+            faults: self.faults,
+            calls: operations.len(),
+            answered,
+            digest: hasher.finish(),
+            trace: self.stage.trace.lines(),
+        }
+    }
+}
