@@ -117,6 +117,8 @@ struct Running {
     phases: HashMap<ServerId, Phase>,
     registered_at: HashMap<ServerId, Revision>,
     last_holder: Option<Victim>,
+    /// The lease under which the mirror has shown the own session.
+    listed_lease: Option<LeaseId>,
     suspended: bool,
     etcd_silent: bool,
     exit: Option<Exit>,
@@ -148,6 +150,7 @@ impl Driver {
             phases: HashMap::new(),
             registered_at: HashMap::new(),
             last_holder: None,
+            listed_lease: None,
             suspended: false,
             etcd_silent: false,
             exit: None,
@@ -345,10 +348,32 @@ impl Running {
         self.phases.retain(|id, _| listed.contains(id));
         self.registered_at.retain(|id, _| listed.contains(id));
         self.step(Event::Mirrored { at, holder, in_step });
+        self.look_for_own_session();
         for (peer, revision) in registered {
             if self.registered_at.insert(peer.server_id, revision) != Some(revision) {
                 self.step(Event::PeerRegistered(peer, revision));
             }
+        }
+    }
+
+    /// A session that was seen under the present lease and is gone was deleted by
+    /// somebody, or its lease was revoked; the next keep-alive would tell much later.
+    fn look_for_own_session(&mut self) {
+        let ground = &self.driver.ground;
+        let Some(lease) = self.keeper.as_ref().map(|keeper| keeper.id()).filter(|_| ground.own_key.is_some())
+        else {
+            return;
+        };
+        let listed = {
+            let observed = self.driver.observed.borrow();
+            let own = self.driver.settings.own.0;
+            let mut instances = observed.instances(self.driver.settings.role);
+            instances.any(|listed| listed.session.server_id == own && listed.lease == lease)
+        };
+        if listed {
+            self.listed_lease = Some(lease);
+        } else if self.listed_lease.take() == Some(lease) {
+            self.step(Event::SessionGone);
         }
     }
 

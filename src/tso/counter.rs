@@ -12,10 +12,19 @@ use crate::{
     tso::hybrid::{self, Timestamp},
 };
 
-/// The window does not hold as many values; it is being extended.
+/// Why nothing was given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the window is used up")]
-pub struct UsedUp;
+pub enum NoneLeft {
+    /// The window does not hold as many values; it is being extended.
+    #[error("the window is used up")]
+    UsedUp,
+    /// Nothing is given out any more.
+    #[error("closed")]
+    Closed,
+}
+
+/// Set in `last` when nothing is given out any more. Values in this format are smaller.
+const CLOSED: u64 = 1 << 63;
 
 /// What has been given out, and up to where that is allowed.
 ///
@@ -41,33 +50,34 @@ impl Counter {
     /// Takes `count` successive values and returns the first.
     ///
     /// # Errors
-    /// [`UsedUp`]: none was taken.
-    pub fn take(&self, count: u64) -> Result<u64, UsedUp> {
+    /// [`NoneLeft`]: none was taken.
+    pub fn take(&self, count: u64) -> Result<u64, NoneLeft> {
         let limit = self.limit.load(Ordering::Acquire);
         let next = |last: u64| last.checked_add(count).filter(|&new| new < limit);
         match self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(before) => Ok(before + 1),
-            Err(_) => Err(UsedUp),
+            Err(last) if last >= CLOSED => Err(NoneLeft::Closed),
+            Err(_) => Err(NoneLeft::UsedUp),
         }
     }
 
     /// As [`take`](Self::take), but waits up to `within` for the window to be extended.
     ///
     /// # Errors
-    /// [`UsedUp`]: none was taken.
-    pub async fn take_within(&self, count: u64, within: Duration) -> Result<u64, UsedUp> {
+    /// [`NoneLeft`]: none was taken.
+    pub async fn take_within(&self, count: u64, within: Duration) -> Result<u64, NoneLeft> {
         let wait = async {
             loop {
                 let raised = self.raised.notified();
                 tokio::pin!(raised);
                 raised.as_mut().enable();
-                if let Ok(first) = self.take(count) {
-                    return first;
+                match self.take(count) {
+                    Err(NoneLeft::UsedUp) => raised.await,
+                    taken => return taken,
                 }
-                raised.await;
             }
         };
-        tokio::time::timeout(within, wait).await.map_err(|_| UsedUp)
+        tokio::time::timeout(within, wait).await.unwrap_or(Err(NoneLeft::UsedUp))
     }
 
     /// Gives out nothing up to and including the first value of `time` any more, as
@@ -89,9 +99,17 @@ impl Counter {
         self.raised.notify_waiters();
     }
 
+    /// Gives out nothing any more. Returns a time that is behind everything given out
+    /// or skipped: the end of a window that would have sufficed.
+    pub fn close(&self) -> UnixNanos {
+        let last = self.last.fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED;
+        self.raised.notify_waiters();
+        Timestamp(last.saturating_add(hybrid::PER_MILLI)).physical()
+    }
+
     /// The newest value that was given out or skipped.
     pub fn last(&self) -> u64 {
-        self.last.load(Ordering::Acquire)
+        self.last.load(Ordering::Acquire) & !CLOSED
     }
 
     /// The end of the window, rounded down to the millisecond.
@@ -138,9 +156,9 @@ mod tests {
         for _ in 0..2 {
             counter.take(hybrid::PER_MILLI).expect("inside the window");
         }
-        assert_eq!(counter.take(hybrid::PER_MILLI), Err(UsedUp));
+        assert_eq!(counter.take(hybrid::PER_MILLI), Err(NoneLeft::UsedUp));
         counter.take(hybrid::PER_MILLI - 1).expect("all but the end's own millisecond");
-        assert_eq!(counter.take(1), Err(UsedUp));
+        assert_eq!(counter.take(1), Err(NoneLeft::UsedUp));
         counter.raise(millis(1_004));
         assert_eq!(counter.take(1), Ok(1_003 << 18));
     }
@@ -161,10 +179,37 @@ mod tests {
     }
 
     #[test]
+    fn closed_it_gives_out_nothing_and_names_an_end_behind_everything() {
+        for count in [1, 5, hybrid::PER_MILLI, 2 * hybrid::PER_MILLI - 1] {
+            let counter = Counter::new(millis(1_000), millis(1_010));
+            let last = counter.take(count).expect("inside the window") + count - 1;
+            let end = counter.close();
+            assert!(last < hybrid::first_beyond(end) && end <= counter.end());
+            assert_eq!(counter.take(1), Err(NoneLeft::Closed));
+            counter.raise(millis(2_000));
+            counter.skip_to(millis(1_500));
+            counter.skip_beyond(millis(1_500));
+            assert_eq!(counter.take(1), Err(NoneLeft::Closed));
+            assert_eq!(counter.close(), end, "closing twice changes nothing");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_the_waiting() {
+        let counter = Counter::new(millis(1_000), millis(1_001));
+        let waiting = counter.take_within(u64::from(u32::MAX), Duration::from_secs(60));
+        let closing = async {
+            tokio::task::yield_now().await;
+            counter.close();
+        };
+        assert_eq!(tokio::join!(waiting, closing).0, Err(NoneLeft::Closed));
+    }
+
+    #[test]
     fn what_must_be_left_out_blocks_until_the_window_is_beyond_it() {
         let counter = Counter::new(millis(1_000), millis(1_010));
         counter.skip_beyond(millis(1_020));
-        assert_eq!(counter.take(1), Err(UsedUp));
+        assert_eq!(counter.take(1), Err(NoneLeft::UsedUp));
         counter.raise(millis(1_030));
         assert_eq!(counter.take(1), Ok((1_020 << 18) + 1));
     }
@@ -183,7 +228,10 @@ mod tests {
         };
         let (taken, ()) = tokio::join!(waiting, raising);
         assert_eq!(taken, Ok(1_001 << 18));
-        assert_eq!(counter.take_within(u64::from(u32::MAX), Duration::from_secs(1)).await, Err(UsedUp));
+        assert_eq!(
+            counter.take_within(u64::from(u32::MAX), Duration::from_secs(1)).await,
+            Err(NoneLeft::UsedUp)
+        );
     }
 
     /// Four threads take batches while a fifth raises the limit and a sixth steps the time.
@@ -274,6 +322,7 @@ mod tests {
                     Deed::SkipBeyond(ms) => counter.skip_beyond(millis(ms)),
                 }
             }
+            prop_assert!(last < hybrid::first_beyond(counter.close()));
         }
     }
 }

@@ -163,7 +163,8 @@ pub struct Keeper {
     pub sightings: Arc<Sightings>,
     /// Hears what happens.
     pub witness: Arc<dyn Witness>,
-    /// Cancelled: no write is begun any more; the one on the wire is waited for.
+    /// Cancelled: nothing is given out any more, and the window is cut back to what was,
+    /// so that a successor need not start ahead of the clock.
     pub finish: CancellationToken,
     /// Cancelled: ends at once.
     pub stop: CancellationToken,
@@ -179,19 +180,19 @@ impl Keeper {
             if let Some((value, at)) = self.sightings.take() {
                 restore |= self.found(value.as_ref(), at);
             }
+            if self.finish.is_cancelled() {
+                return self.cut_back(last, restore).await;
+            }
             let stored = self.window.end();
             let wanted = self.reserve.wanted_end(stored).or_else(|| restore.then_some(stored));
             let Some(end) = wanted else {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return last,
-                    () = self.finish.cancelled() => return last,
+                    () = self.finish.cancelled() => continue,
                     () = self.reserve.low().notified() => continue,
                 }
             };
-            if self.finish.is_cancelled() {
-                return last;
-            }
             let write = self.window.write(end);
             let outcome = tokio::select! {
                 biased;
@@ -222,8 +223,30 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return last,
-                () = self.finish.cancelled() => return last,
+                () = self.finish.cancelled() => {}
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+    }
+
+    /// The last write. If it fails the longer window stays, which is safe.
+    async fn cut_back(&mut self, last: Revision, restore: bool) -> Revision {
+        let end = self.reserve.counter().close();
+        if end >= self.window.end() && !restore {
+            return last;
+        }
+        let write = self.window.write(end.min(self.window.end()));
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return last,
+            outcome = self.store.commit_settled(&write) => outcome,
+        };
+        match outcome {
+            Ok(committed) => committed.revision,
+            Err(WriteError::Deposed(_)) => last,
+            Err(error) => {
+                self.witness.failed(&self.window.key, &error);
+                last
             }
         }
     }
@@ -442,7 +465,31 @@ mod tests {
         bed.store.release();
         bed.tasks.close();
         bed.tasks.wait().await;
-        assert_eq!(bed.stored(), NOW + Duration::from_secs(14));
+        assert!(bed.heard.0.lock().contains(&"extended to +14000ms".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn on_the_way_out_the_window_is_cut_back_to_what_was_given_out() {
+        let bed = Bed::new();
+        bed.step(1_000);
+        let last = bed.timestamps.alloc(100_000).expect("inside").0 + 99_999;
+        bed.finish.cancel();
+        bed.tasks.close();
+        bed.tasks.wait().await;
+        assert_eq!(bed.stored(), NOW + Duration::from_millis(1_001));
+        assert!(last < crate::tso::hybrid::first_beyond(bed.stored()));
+        assert!(bed.timestamps.alloc(1).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_that_etcd_does_not_take_leaves_the_longer_window() {
+        let bed = Bed::new();
+        bed.store.fail([Fault::NotSent]);
+        bed.finish.cancel();
+        bed.tasks.close();
+        bed.tasks.wait().await;
+        assert_eq!(bed.stored(), NOW + Duration::from_secs(9));
+        assert!(bed.timestamps.alloc(1).is_err());
     }
 
     #[tokio::test(start_paused = true)]

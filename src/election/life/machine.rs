@@ -90,7 +90,7 @@ pub struct Life {
     pub(super) deposing_foreign: Option<Victim>,
     /// Which terms may not be deposed by a hint, and until when.
     pub(super) pledged: Option<(Epoch, BootInstant)>,
-    pub(super) hinted: Option<(Victim, String, Epoch)>,
+    pub(super) hinted: Option<(Victim, Epoch)>,
     pub(super) barred: BTreeMap<String, (BootInstant, Duration)>,
     /// A hand-over that was asked of this instance and not answered yet.
     pub(super) taking_over: Option<(Victim, BootInstant)>,
@@ -194,6 +194,7 @@ impl Life {
             Event::Registered(lease, until) => self.registered(now, lease, until),
             Event::LeaseUntil(lease, until) => self.lease_until(lease, until),
             Event::LeaseGone(lease) => self.lease_gone(lease),
+            Event::SessionGone => self.session_gone(),
             Event::Mirrored { at, holder, in_step } => self.mirrored(now, at, holder, in_step),
             Event::PeerRegistered(peer, at) => self.peer_registered(now, &peer, at),
             Event::ProcessGone(server_id) => {
@@ -261,6 +262,11 @@ impl Life {
             // A campaign learns it by its own answer; the others are ending their lease anyway.
             _ => vec![],
         }
+    }
+
+    /// Without its session a standby is nobody's successor, whatever its lease says.
+    fn session_gone(&mut self) -> Vec<Action> {
+        if self.phase == Phase::Standby { self.register_anew() } else { vec![] }
     }
 
     pub(super) fn register_anew(&mut self) -> Vec<Action> {
@@ -385,8 +391,8 @@ impl Life {
             return vec![];
         }
         self.note_at = Some(now + STANDBY_NOTE_EVERY);
-        if let Some(rounds) = self.settings.rounds.filter(|_| self.holder.is_some()) {
-            if self.rounds_waited >= rounds {
+        if let Some(rounds) = self.settings.rounds {
+            if self.rounds_waited >= rounds && self.holder.is_some() {
                 return self.give_back(Exit::KeyHeld);
             }
             self.rounds_waited += 1;

@@ -152,6 +152,8 @@ pub enum Event {
     LeaseUntil(LeaseId, BootInstant),
     /// The lease is over.
     LeaseGone(LeaseId),
+    /// The mirror shows that the own session's key is gone.
+    SessionGone,
     /// The mirror has everything up to this revision, and then the key was held so.
     Mirrored {
         /// Up to when.

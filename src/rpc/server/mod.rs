@@ -51,6 +51,7 @@ impl Default for ServerSettings {
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    gatehouse: Arc<Gatehouse>,
     /// No new connections; running calls end.
     stop: CancellationToken,
     /// Everything ends.
@@ -68,6 +69,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
         self.kill.cancel();
+        self.gatehouse.close();
     }
 }
 
@@ -104,7 +106,7 @@ impl Server {
         let (stop, kill, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let report = health::report(reporter, guarded, gatehouse.standing());
         tasks.spawn(stop.clone().run_until_cancelled_owned(report));
-        let front = Arc::new(Front::new(services, gatehouse));
+        let front = Arc::new(Front::new(services, gatehouse.clone()));
         let acceptor = accept::Acceptor {
             front,
             settings,
@@ -113,7 +115,7 @@ impl Server {
             tasks: tasks.clone(),
         };
         tasks.spawn(acceptor.run(listener));
-        Ok(Self { address, stop, kill, tasks })
+        Ok(Self { address, gatehouse, stop, kill, tasks })
     }
 
     /// Where it listens.
@@ -122,12 +124,14 @@ impl Server {
     }
 
     /// Closes the listener, tells clients to go, lets running calls end, and ends
-    /// what is left after `grace`. Tells whether nothing was left.
+    /// what is left after `grace`, the gatehouse's connections too. Tells whether
+    /// nothing was left.
     pub async fn stop(self, grace: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
         let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
         self.kill.cancel();
+        self.gatehouse.close();
         self.tasks.wait().await;
         in_time
     }
