@@ -77,7 +77,9 @@ fn one(args: &Args, seed: u64) -> ExitCode {
 fn summary(seed: u64, report: &Report) -> String {
     let verdict = report.violation.as_ref().map_or_else(|| "ok".to_owned(), ToString::to_string);
     let Report { terms, faults, calls, answered, digest, .. } = report;
-    format!("seed {seed}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}")
+    format!(
+        "seed {seed}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "the results are what this program is for")]
