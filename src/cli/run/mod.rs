@@ -40,6 +40,7 @@ use crate::{
         Identity,
         clients::ClientContext,
         gatehouse::{Gatehouse, GatehouseSettings},
+        link::LinkOwner,
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
@@ -212,7 +213,7 @@ async fn live(
         identity: Arc::clone(&identity),
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
-        tasks: connections,
+        links: LinkOwner::new(connections, CancellationToken::new()),
         settings: translate::clients(&settings.grpc),
     };
     let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
