@@ -266,9 +266,8 @@ impl Client {
         let mut sent = false;
         let outcome = loop {
             let request = CreateDatabaseRequest { base: Some(base.clone()), db_name: name.clone() };
-            let answer = self.attempt(request, |mut client, request| async move {
-                client.create_database(request).await
-            });
+            let answer = self
+                .attempt(request, |mut client, request| async move { client.create_database(request).await });
             match answer.await {
                 Ok(status) if status.code == 0 => break Outcome::Done,
                 Ok(status) if status.reason.contains("database already exist") => break Outcome::Exists,

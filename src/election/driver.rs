@@ -488,10 +488,8 @@ impl Running {
     }
 
     fn lease_changed(&mut self) {
-        let Some((keeper, state)) = self
-            .keeper
-            .as_ref()
-            .zip(self.lease_state.as_mut().map(|state| *state.borrow_and_update()))
+        let Some((keeper, state)) =
+            self.keeper.as_ref().zip(self.lease_state.as_mut().map(|state| *state.borrow_and_update()))
         else {
             return;
         };
