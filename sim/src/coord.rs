@@ -24,7 +24,8 @@ use milvus_coord::{
         service::{NoProxies, Parts, RootCoordService},
     },
     rpc::{
-        gatehouse::{Gatehouse, GatehouseSettings, Identity, NoHooks},
+        Identity,
+        gatehouse::{Gatehouse, GatehouseSettings, NoHooks},
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{

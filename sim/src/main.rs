@@ -1,25 +1,88 @@
 //! Runs scenarios by their seeds.
+//!
+//! Each scenario runs in a process of its own: chance is seeded per process, and a
+//! scenario that hangs or crashes takes no other with it.
 
-use milvus_coord::election::rules::Rules;
-use milvus_coord_sim::scenario::run::{Script, run};
+mod batch;
+mod entropy;
 
-fn main() {
-    let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let script = Script::draw(seed, Rules::default());
-    let begin = std::time::Instant::now();
-    let report = run(&script);
-    for line in &report.trace {
-        println!("{line}");
+use std::process::ExitCode;
+
+use clap::Parser;
+use milvus_coord::election::rules::{Rule, Rules};
+use milvus_coord_sim::scenario::run::{Report, Script, run};
+
+/// Simulates rootcoord pairs under faults and checks what they do.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "milvus-coord-sim")]
+pub(crate) struct Args {
+    /// Run this seed only, and show what happens.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run so many seeds.
+    #[arg(long, default_value_t = 500)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// How many at a time; as many as there are processors if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Switch one rule off: the run should then fail.
+    #[arg(long, value_parser = rule)]
+    without: Option<Rule>,
+    /// One line about the seed instead of all that happens.
+    #[arg(long, requires = "seed")]
+    brief: bool,
+}
+
+fn rule(name: &str) -> Result<Rule, String> {
+    let known = Rule::ALL.iter().find(|rule| format!("{rule:?}").eq_ignore_ascii_case(name));
+    known.copied().ok_or_else(|| {
+        let names: Vec<String> = Rule::ALL.iter().map(|rule| format!("{rule:?}")).collect();
+        format!("there is {}", names.join(", "))
+    })
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.seed {
+        Some(seed) => one(&args, seed),
+        None => batch::run(&args),
     }
-    println!("{:?}", script.stage);
-    println!(
-        "{:?} terms {} faults {} calls {} answered {} digest {:x} in {:?}",
-        report.violation,
-        report.terms,
-        report.faults,
-        report.calls,
-        report.answered,
-        report.digest,
-        begin.elapsed()
-    );
+}
+
+fn one(args: &Args, seed: u64) -> ExitCode {
+    entropy::seed(seed);
+    let rules = args.without.map_or_else(Rules::default, Rules::without);
+    // A thread that has drawn nothing yet.
+    let simulation = std::thread::Builder::new().name("simulation".to_owned());
+    let handle = simulation.spawn(move || {
+        let script = Script::draw(seed, rules);
+        (run(&script), script)
+    });
+    let ended = handle.map(std::thread::JoinHandle::join);
+    let Ok(Ok((report, script))) = ended else {
+        say(&format!("seed {seed}: the simulation itself failed"));
+        return ExitCode::from(2);
+    };
+    if !args.brief {
+        report.trace.iter().for_each(|line| say(line));
+        say(&format!("{:?}", script.stage));
+    }
+    say(&summary(seed, &report));
+    if report.violation.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn summary(seed: u64, report: &Report) -> String {
+    let verdict = report.violation.as_ref().map_or_else(|| "ok".to_owned(), ToString::to_string);
+    let Report { terms, faults, calls, answered, digest, .. } = report;
+    format!(
+        "seed {seed}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "the results are what this program is for")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
 }

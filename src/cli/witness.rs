@@ -299,6 +299,8 @@ impl Teller {
             return;
         }
         match (last, self.other().map(|other| other.victim)) {
+            // The standby's own look was faster than the news.
+            (last, now) if last == now => {}
             (Some(last), None) if self.holder.is_none() => {
                 self.deleted(last, revision, last_gone);
                 self.gone = Some(last);
@@ -433,6 +435,7 @@ impl Teller {
             }
             Loss::ActivationFailed => TermEnd::ActivationFailed,
             Loss::ForeignWrite => TermEnd::ForeignWrite,
+            Loss::EtcdReplaced => TermEnd::EtcdReplaced,
             Loss::Left(_) => TermEnd::Stopped,
         };
         self.over(epoch, end);

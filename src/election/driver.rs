@@ -19,17 +19,18 @@ use crate::{
         hub::PeerHub,
         life::{Action, CampaignEnd, Event, Exit, LeaveCause, Life, Loss},
         notes::{Note, Witness},
-        observer::Observed,
+        observer::{Listed, Observed},
         peer_service::{Command, Switched},
         prover::Prover,
         session::Kind,
         standing::{Peer, Standing},
         streams::{News, Streams, Target},
-        tasks::{Acknowledged, Ground},
+        tasks::{Acknowledged, Ground, Registration},
         verdict::Victim,
         vitals::Vitals,
     },
     etcd::{
+        cluster::Cluster,
         lease::{LeaseKeeper, LeaseState},
         mirror::Mirror,
         store::{Fence, FencedStore},
@@ -117,11 +118,15 @@ struct Running {
     phases: HashMap<ServerId, Phase>,
     registered_at: HashMap<ServerId, Revision>,
     last_holder: Option<Victim>,
+    /// When the own session was put, until it is found to be gone.
+    listed_at: Option<Revision>,
+    cluster: watch::Receiver<Cluster>,
+    incarnation: u64,
     suspended: bool,
     etcd_silent: bool,
     exit: Option<Exit>,
-    new_keepers: mpsc::Receiver<LeaseKeeper>,
-    keeper_sender: mpsc::Sender<LeaseKeeper>,
+    new_keepers: mpsc::Receiver<Registration>,
+    keeper_sender: mpsc::Sender<Registration>,
     campaigns: mpsc::Receiver<Acknowledged>,
     campaign_sender: mpsc::Sender<Acknowledged>,
 }
@@ -134,6 +139,8 @@ impl Driver {
         let (campaign_sender, campaigns) = mpsc::channel(4);
         let streams =
             Streams::new(self.settings.role, self.settings.own, Arc::clone(&self.ground.dial), news_sender);
+        let cluster = self.ground.etcd.cluster();
+        let incarnation = cluster.borrow().incarnation;
         let mut running = Running {
             driver: self,
             life,
@@ -148,6 +155,9 @@ impl Driver {
             phases: HashMap::new(),
             registered_at: HashMap::new(),
             last_holder: None,
+            listed_at: None,
+            cluster,
+            incarnation,
             suspended: false,
             etcd_silent: false,
             exit: None,
@@ -174,9 +184,10 @@ enum Woken {
     Commanded(Command),
     Heard(News),
     Observed,
-    Keeper(LeaseKeeper),
+    Registered(Registration),
     Acknowledged(Acknowledged),
     Lease,
+    Cluster,
     Stop,
     Time,
 }
@@ -195,11 +206,12 @@ impl Running {
             let woken = tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => Woken::Stop,
-                Some(keeper) = self.new_keepers.recv() => Woken::Keeper(keeper),
+                Some(registration) = self.new_keepers.recv() => Woken::Registered(registration),
                 Some(acknowledged) = self.campaigns.recv() => Woken::Acknowledged(acknowledged),
                 Some(event) = self.driver.inbox.recv() => Woken::Told(event),
                 Ok(()) = self.driver.observed.changed() => Woken::Observed,
                 () = changed(&mut self.lease_state) => Woken::Lease,
+                Ok(()) = self.cluster.changed() => Woken::Cluster,
                 Some(heard) = news.recv() => Woken::Heard(heard),
                 Some(command) = self.driver.commands.recv() => Woken::Commanded(command),
                 () = tokio::time::sleep(wake) => Woken::Time,
@@ -215,9 +227,10 @@ impl Running {
                 Woken::Commanded(command) => self.command(command),
                 Woken::Heard(heard) => self.hear(heard),
                 Woken::Observed => self.observe(),
-                Woken::Keeper(keeper) => self.keep(keeper),
+                Woken::Registered(registration) => self.keep(registration),
                 Woken::Acknowledged(acknowledged) => self.acknowledged = Some(acknowledged),
                 Woken::Lease => self.lease_changed(),
+                Woken::Cluster => self.look_at_cluster(),
                 Woken::Time => self.step(Event::Tick),
             }
             self.check_suspension();
@@ -345,10 +358,28 @@ impl Running {
         self.phases.retain(|id, _| listed.contains(id));
         self.registered_at.retain(|id, _| listed.contains(id));
         self.step(Event::Mirrored { at, holder, in_step });
+        self.look_for_own_session();
         for (peer, revision) in registered {
             if self.registered_at.insert(peer.server_id, revision) != Some(revision) {
                 self.step(Event::PeerRegistered(peer, revision));
             }
+        }
+    }
+
+    /// A session that was put and is not there was deleted by somebody, or its lease
+    /// was revoked; the next keep-alive would tell much later.
+    fn look_for_own_session(&mut self) {
+        let Some((keeper, listed_at)) = self.keeper.as_ref().zip(self.listed_at) else { return };
+        let gone = {
+            let observed = self.driver.observed.borrow();
+            let own = self.driver.settings.own.0;
+            let mut instances = observed.instances(self.driver.settings.role);
+            let is_own = |listed: &Listed| listed.session.server_id == own && listed.lease == keeper.id();
+            observed.in_step && observed.at >= listed_at && !instances.any(is_own)
+        };
+        if gone {
+            self.listed_at = None;
+            self.step(Event::SessionGone);
         }
     }
 
@@ -441,7 +472,8 @@ impl Running {
         }
     }
 
-    fn keep(&mut self, keeper: LeaseKeeper) {
+    fn keep(&mut self, Registration { keeper, listed_at }: Registration) {
+        self.listed_at = listed_at;
         let (id, until) = (keeper.id(), keeper.answered_until());
         self.lease_state = Some(keeper.state());
         self.driver.vitals.lease_until(until);
@@ -452,13 +484,12 @@ impl Running {
         let (key, session) = (ground.own_key.clone(), ground.session.with_lease(id));
         self.note(Note::Registered { lease: id, key, session });
         self.step(Event::Registered(id, until));
+        self.look_for_own_session();
     }
 
     fn lease_changed(&mut self) {
-        let Some((keeper, state)) = self
-            .keeper
-            .as_ref()
-            .zip(self.lease_state.as_mut().map(|state| state.borrow_and_update().clone()))
+        let Some((keeper, state)) =
+            self.keeper.as_ref().zip(self.lease_state.as_mut().map(|state| *state.borrow_and_update()))
         else {
             return;
         };
@@ -476,6 +507,14 @@ impl Running {
                 }
                 self.step(Event::LeaseGone(id));
             }
+        }
+    }
+
+    /// Another etcd, or an older state of it: nothing that was built on it holds.
+    fn look_at_cluster(&mut self) {
+        let incarnation = self.cluster.borrow_and_update().incarnation;
+        if std::mem::replace(&mut self.incarnation, incarnation) != incarnation {
+            self.step(Event::EtcdReplaced);
         }
     }
 
@@ -627,8 +666,8 @@ impl Running {
             if let Some(old) = old {
                 ground.give_back(&old).await;
             }
-            let keeper = ground.register().await;
-            let _ = keepers.send(keeper).await;
+            let registration = ground.register().await;
+            let _ = keepers.send(registration).await;
         });
     }
 

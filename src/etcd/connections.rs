@@ -10,7 +10,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use etcd_client::{Channel, Client, ConnectOptions, KvClient, LeaseClient, WatchClient};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tonic::transport;
 
 use crate::{
@@ -31,6 +31,8 @@ use crate::{
 /// revisions at once, and a snapshot page may hold large values.
 pub(crate) const DECODE_LIMIT: usize = 128 << 20;
 
+/// How long a login may take. Etcd hashes the password, which is slow on purpose.
+const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 /// How often a connection with open calls is pinged. Etcd counts more than one ping
 /// in 5 s as abuse and ends the connection.
 const PING_INTERVAL: Duration = Duration::from_secs(7);
@@ -178,14 +180,16 @@ impl Shared {
     /// Opens a connection to that member.
     pub(crate) async fn open(&self, member: usize) -> Result<Connection, OpenFailure> {
         let endpoint = &self.members[member];
-        let opened = tokio::time::timeout(self.connect_timeout, async {
-            let channel = self.open_channel(endpoint).await?;
-            self.log_in(channel, endpoint).await
-        });
-        let result = opened.await.unwrap_or_else(|_| {
-            let source = io::Error::from(io::ErrorKind::TimedOut);
-            Err(OpenFailure::failed(endpoint.to_string(), source.into()))
-        });
+        let opening = async {
+            let late = |_| {
+                let source = io::Error::from(io::ErrorKind::TimedOut);
+                OpenFailure::failed(endpoint.to_string(), source.into())
+            };
+            let channel =
+                timeout(self.connect_timeout, self.open_channel(endpoint)).await.map_err(late)??;
+            timeout(LOGIN_LIMIT, self.log_in(channel, endpoint)).await.map_err(late)?
+        };
+        let result = opening.await;
         if let Err(error) = &result {
             tracing::debug!(member = %endpoint, %error, "etcd member can not be reached");
         }

@@ -19,7 +19,7 @@ pub struct EtcdSettings {
     /// User and password.
     pub auth: Option<(String, String)>,
     /// How long one attempt to reach one member may take, from the look-up of its
-    /// name to the login.
+    /// name to the end of the TLS handshake.
     pub connect_timeout: Duration,
     /// After how long without an answer a read is asked of another member as well.
     pub hedge_after: Duration,

@@ -297,6 +297,7 @@ impl FencedStore {
                         }
                         Repeated::Never => Err(self.guard_failed(attempt, seen)),
                         Repeated::Unclear => {
+                            inner.fence_lost.cancel();
                             tracing::warn!(
                                 active,
                                 "etcd write can not be settled, its keys have changed since"

@@ -10,12 +10,11 @@ use milvus_proto::peer::{
     StatusRequest, StatusResponse, SwitchoverRequest, SwitchoverResponse, TakeOverRequest, TakeOverResponse,
     WatchEvent, WatchRequest, peer_client::PeerClient,
 };
-use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     net::Dial,
-    rpc::link::{Ended, Link, LinkError, LinkSettings, classify_end},
+    rpc::link::{Ended, Link, LinkError, LinkOwner, LinkSettings, classify_end},
 };
 
 /// Why a call to a peer brought no answer.
@@ -52,7 +51,7 @@ pub struct PeerLink {
 }
 
 impl PeerLink {
-    /// Connects to `host:port`. The connection's tasks run on `tasks`.
+    /// Connects to `host:port`. Ends at the latest when `owner` does.
     ///
     /// # Errors
     /// [`LinkError::NotOpened`] with what that says of the peer, and [`LinkError::Address`].
@@ -60,9 +59,9 @@ impl PeerLink {
         dial: &dyn Dial,
         address: &str,
         settings: LinkSettings,
-        tasks: &TaskTracker,
+        owner: &LinkOwner,
     ) -> Result<Self, LinkError> {
-        Ok(Self { link: Link::connect(dial, address, settings, tasks).await? })
+        Ok(Self { link: Link::connect(dial, address, settings, owner).await? })
     }
 
     /// Waits until the connection has ended, and says how.
@@ -172,6 +171,7 @@ mod tests {
     use futures::StreamExt as _;
     use milvus_proto::peer::{Hello, Phase, peer_server::Peer, watch_event, watch_request};
     use tokio::{net::TcpListener, sync::watch};
+    use tokio_util::task::TaskTracker;
     use tonic::{Code, codegen::BoxStream};
 
     use super::*;
@@ -251,7 +251,7 @@ mod tests {
     async fn connect(server: &Server) -> Result<PeerLink, LinkError> {
         let dial = Tcp { connect_timeout: PATIENCE };
         let address = server.address().to_string();
-        PeerLink::connect(&dial, &address, link_settings(), &TaskTracker::new()).await
+        PeerLink::connect(&dial, &address, link_settings(), &LinkOwner::default()).await
     }
 
     #[tokio::test]
@@ -303,7 +303,7 @@ mod tests {
         assert!(server.stop(PATIENCE).await);
         let dial = Tcp { connect_timeout: PATIENCE };
         let error =
-            PeerLink::connect(&dial, &address, link_settings(), &TaskTracker::new()).await.unwrap_err();
+            PeerLink::connect(&dial, &address, link_settings(), &LinkOwner::default()).await.unwrap_err();
         assert_eq!(classify_end(&error), Ended::Refused);
     }
 

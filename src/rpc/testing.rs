@@ -36,7 +36,7 @@ use crate::{
     rpc::{
         Identity,
         gatehouse::{Gatehouse, GatehouseSettings, Hooks, NotReady, PushAway},
-        link::{Link, LinkSettings},
+        link::{Link, LinkOwner, LinkSettings},
         merr::{self, Kind, MilvusError},
         server::{Server, ServerSettings, Services, Sizes},
     },
@@ -188,6 +188,8 @@ pub(crate) struct Node {
     pub(crate) gatehouse: Arc<Gatehouse>,
     pub(crate) hooks: Arc<Counted>,
     pub(crate) server: Server,
+    /// Of the gatehouse.
+    pub(crate) tasks: TaskTracker,
 }
 
 pub(crate) struct Wishes {
@@ -245,18 +247,19 @@ impl Node {
         identity.set_server_id(ServerId(id));
         let (standing, shown) = watch::channel(standing);
         let hooks = Arc::new(Counted::default());
+        let tasks = TaskTracker::new();
         let gatehouse = Arc::new(Gatehouse::new(
             identity,
             shown,
             wishes.gatehouse,
             Arc::new(Tcp { connect_timeout: PATIENCE }),
-            TaskTracker::new(),
+            tasks.clone(),
             hooks.clone(),
         ));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let services = Services::new(wishes.sizes).root_coord(toy.clone());
         let server = Server::start(Box::new(listener), services, gatehouse.clone(), wishes.server).unwrap();
-        Self { toy, standing, gatehouse, hooks, server }
+        Self { toy, standing, gatehouse, hooks, server, tasks }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -286,7 +289,7 @@ impl Node {
 
 pub(crate) async fn connect(address: SocketAddr) -> Link {
     let dial = Tcp { connect_timeout: PATIENCE };
-    Link::connect(&dial, &address.to_string(), link_settings(), &TaskTracker::new()).await.unwrap()
+    Link::connect(&dial, &address.to_string(), link_settings(), &LinkOwner::default()).await.unwrap()
 }
 
 /// A request as Milvus's components send it.

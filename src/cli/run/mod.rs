@@ -11,7 +11,7 @@ pub(super) mod translate;
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::signal::unix::SignalKind;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{pid_file::PidFile, proxies::AskedProxies};
@@ -29,7 +29,7 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
-    net::{Dial, Tcp},
+    net::{Dial, Tcp, listen},
     rootcoord::{
         core::RootCoord,
         events::RootCoordEvents,
@@ -40,6 +40,7 @@ use crate::{
         Identity,
         clients::ClientContext,
         gatehouse::{Gatehouse, GatehouseSettings},
+        link::LinkOwner,
         server::{Server, ServerSettings, Services, Sizes},
     },
     telemetry::{
@@ -148,8 +149,6 @@ async fn live(
 ) -> Result<Exit, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    // Connections to others end with the runtime: nothing waits for their peers.
-    let connections = TaskTracker::new();
     handle_signals(&tasks, &stop, events.clone()).map_err(StartError::Signals)?;
 
     let dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: config.settings.grpc.client.dial_timeout });
@@ -163,7 +162,7 @@ async fn live(
     let metrics_port = settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
     let management_listener = http::bind(http::ANY_INTERFACE, metrics_port).await?;
     let port = settings.node.port;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+    let listener = listen((Ipv4Addr::UNSPECIFIED, port).into())
         .await
         .map_err(|source| StartError::Listen { port, section: role.section(), source })?;
     let port = listener.local_addr().map_or(port, |address| address.port());
@@ -204,7 +203,7 @@ async fn live(
         handles.standing.clone(),
         GatehouseSettings { forward: settings.active_standby.forward, ..GatehouseSettings::default() },
         Arc::clone(&dial),
-        connections.clone(),
+        tasks.clone(),
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
@@ -212,7 +211,7 @@ async fn live(
         identity: Arc::clone(&identity),
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
-        tasks: connections,
+        links: LinkOwner::new(tasks.clone(), stop.clone()),
         settings: translate::clients(&settings.grpc),
     };
     let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
@@ -258,6 +257,7 @@ async fn live(
     events.stopping();
     stop.cancel();
     server.stop(SERVER_GRACE).await;
+    gatehouse.close();
     management.stop(HTTP_GRACE).await;
     tasks.close();
     tasks.wait().await;

@@ -11,7 +11,11 @@ use crate::{
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
     rootcoord::core::RootCoordSettings,
-    rpc::{clients::ClientSettings, link::LinkSettings, server::Sizes},
+    rpc::{
+        clients::{ClientSettings, Ladder},
+        link::LinkSettings,
+        server::Sizes,
+    },
     telemetry::log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
 };
 
@@ -101,6 +105,11 @@ pub(in crate::cli) fn clients(settings: &config::GrpcSettings) -> ClientSettings
         },
         sizes: Sizes { receive: settings.to_proxy.receive, send: settings.to_proxy.send },
         compress: settings.client.compression,
+        ladder: Ladder {
+            most_attempts: settings.client.max_attempts,
+            first_pause: settings.client.initial_backoff,
+            longest_pause: settings.client.max_backoff,
+        },
         ..ClientSettings::default()
     }
 }

@@ -27,8 +27,9 @@ const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
 impl Life {
     /// A victim of a hint that registers again was alive: its network lies.
     pub(super) fn peer_registered(&mut self, now: BootInstant, peer: &Peer, at: Revision) -> Vec<Action> {
-        let Some((victim, address, epoch)) = &self.hinted else { return vec![] };
-        if at > epoch.revision() && (victim.server_id == peer.server_id || *address == peer.address) {
+        let Some((victim, epoch)) = &self.hinted else { return vec![] };
+        // Another process at that address proves nothing: it may be its restart.
+        if at > epoch.revision() && victim.server_id == peer.server_id {
             let bar = self.barred.get(&peer.address).map_or(HINT_BAR, |(_, last)| *last * 2);
             self.barred.insert(peer.address.clone(), (now + bar, bar));
             self.hinted = None;
@@ -160,7 +161,7 @@ impl Life {
                 actions.push(Action::RevokeVictim(replaced.victim, replaced.lease));
             }
             if campaign.certainty == Certainty::Hint {
-                self.hinted = Some((replaced.victim, replaced.address, epoch));
+                self.hinted = Some((replaced.victim, epoch));
             }
         }
         self.phase = Phase::CatchingUp(Won { epoch, since: now, quiet_at: now + quiet, read_forced: false });

@@ -90,7 +90,7 @@ pub struct Life {
     pub(super) deposing_foreign: Option<Victim>,
     /// Which terms may not be deposed by a hint, and until when.
     pub(super) pledged: Option<(Epoch, BootInstant)>,
-    pub(super) hinted: Option<(Victim, String, Epoch)>,
+    pub(super) hinted: Option<(Victim, Epoch)>,
     pub(super) barred: BTreeMap<String, (BootInstant, Duration)>,
     /// A hand-over that was asked of this instance and not answered yet.
     pub(super) taking_over: Option<(Victim, BootInstant)>,
@@ -194,6 +194,8 @@ impl Life {
             Event::Registered(lease, until) => self.registered(now, lease, until),
             Event::LeaseUntil(lease, until) => self.lease_until(lease, until),
             Event::LeaseGone(lease) => self.lease_gone(lease),
+            Event::SessionGone => self.session_gone(),
+            Event::EtcdReplaced => self.etcd_replaced(),
             Event::Mirrored { at, holder, in_step } => self.mirrored(now, at, holder, in_step),
             Event::PeerRegistered(peer, at) => self.peer_registered(now, &peer, at),
             Event::ProcessGone(server_id) => {
@@ -260,6 +262,25 @@ impl Life {
             Phase::Active(epoch) | Phase::Draining(epoch, ..) => self.lost(*epoch, Loss::LeaseGone),
             // A campaign learns it by its own answer; the others are ending their lease anyway.
             _ => vec![],
+        }
+    }
+
+    /// Without its session a standby is nobody's successor, whatever its lease says.
+    fn session_gone(&mut self) -> Vec<Action> {
+        if self.phase == Phase::Standby { self.register_anew() } else { vec![] }
+    }
+
+    /// Starts over as standby. Revisions count anew, so none is compared with an old one.
+    fn etcd_replaced(&mut self) -> Vec<Action> {
+        self.mirrored = Revision(0);
+        self.not_before = Revision(0);
+        self.holder = None;
+        self.verdict = None;
+        self.hinted = None;
+        match self.own_term() {
+            Some(epoch) => self.lost(epoch, Loss::EtcdReplaced),
+            None if self.phase == Phase::Standby => self.register_anew(),
+            None => vec![],
         }
     }
 
@@ -385,8 +406,8 @@ impl Life {
             return vec![];
         }
         self.note_at = Some(now + STANDBY_NOTE_EVERY);
-        if let Some(rounds) = self.settings.rounds.filter(|_| self.holder.is_some()) {
-            if self.rounds_waited >= rounds {
+        if let Some(rounds) = self.settings.rounds {
+            if self.rounds_waited >= rounds && self.holder.is_some() {
                 return self.give_back(Exit::KeyHeld);
             }
             self.rounds_waited += 1;

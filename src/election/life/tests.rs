@@ -249,6 +249,32 @@ fn a_lost_lease_is_granted_anew_in_standby_and_during_a_campaign() {
 }
 
 #[test]
+fn a_session_that_is_gone_is_put_anew_in_standby_only() {
+    let mut told = Told::standby(settings());
+    assert_eq!(told.step(Event::SessionGone), [Action::Register]);
+    let mut told = Told::active(settings());
+    assert_eq!(told.step(Event::SessionGone), []);
+}
+
+#[test]
+fn a_restart_at_the_same_address_bars_no_hints() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::Hint(other()));
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61))));
+    told.step(mirrored(61, held_by(Victim { epoch: Epoch(61), server_id: OWN }, Kind::Own)));
+    told.step(Event::Activated(Ok(())));
+    let restarted = Peer { server_id: ServerId(12), address: "10.0.0.7:53100".to_owned() };
+    told.step(Event::PeerRegistered(restarted, Revision(62)));
+    let again = Victim { epoch: Epoch(70), server_id: ServerId(12) };
+    let holder =
+        Holder { victim: again, kind: Kind::Own, lease: OTHER_LEASE, address: "10.0.0.7:53100".to_owned() };
+    told.step(mirrored(70, Some(holder)));
+    told.step(Event::TermEnded);
+    told.step(Event::Registered(LEASE, at(999_999)));
+    told.campaign(Event::Hint(again));
+}
+
+#[test]
 fn a_term_ends_before_the_next_candidacy_and_that_has_a_fresh_lease() {
     let mut told = Told::active(settings());
     let winner = Victim { epoch: Epoch(70), server_id: ServerId(8) };

@@ -72,7 +72,7 @@ enum Failure {
 impl<S: Stub> Client<S> {
     /// A client that follows `target`. Connects with the first call.
     pub fn new(target: Target, context: ClientContext) -> Self {
-        let slot = Slot::new(context.dial.clone(), context.settings.link, context.tasks.clone());
+        let slot = Slot::new(context.dial.clone(), context.settings.link, context.links.clone());
         let inner = Inner { target, context, slot, cancelled: AtomicU32::new(0) };
         Self { inner: Arc::new(inner), stub: PhantomData }
     }
@@ -102,7 +102,7 @@ impl<S: Stub> Client<S> {
                 None => Err(Failure::NoConnection(inner.nobody(&target))),
                 Some(peer) => inner.attempt(peer, &mut target, deadline, &request, &send, &mut used).await,
             };
-            if matches!(result, Ok(_)) {
+            if result.is_ok() {
                 inner.cancelled.store(0, Ordering::Relaxed);
             }
             let cancelled = match &result {
@@ -126,7 +126,7 @@ impl<S: Stub> Client<S> {
                 Err(Failure::Grpc(status)) => Met::Error(status),
                 Err(Failure::Late) => Met::Error(&late),
             };
-            let next = next(met, attempt);
+            let next = next(inner.context.settings.ladder, met, attempt);
             if let Next::Again { anew: true, .. } | Next::OnlyIfReplaced { anew: true } = next
                 && let Some(link) = &used
             {

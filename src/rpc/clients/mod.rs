@@ -15,20 +15,24 @@ mod target;
 use std::{fmt, sync::Arc, time::Duration};
 
 use milvus_proto::{data, proxy, query, rootcoord};
-use tokio_util::task::TaskTracker;
 
 pub use self::{
     caller::Caller,
     error::ClientError,
     follower::Client,
     messages::{Call, Reply, Stub},
-    proxies::{Proxies, ProxyHealth, judge},
+    proxies::Proxies,
+    retry::Ladder,
     target::{Nodes, Target},
 };
 use crate::{
     clock::Clock,
     net::Dial,
-    rpc::{Identity, link::LinkSettings, server::Sizes},
+    rpc::{
+        Identity,
+        link::{LinkOwner, LinkSettings},
+        server::Sizes,
+    },
 };
 
 /// Follows rootcoord.
@@ -49,6 +53,8 @@ pub struct ClientSettings {
     pub sizes: Sizes,
     /// `grpc.client.compressionEnabled`: requests are compressed with zstd.
     pub compress: bool,
+    /// How often a call is tried, and with which pauses.
+    pub ladder: Ladder,
     /// How long an attempt may still take after the session has shown another instance.
     pub grace: Duration,
 }
@@ -59,6 +65,7 @@ impl Default for ClientSettings {
             link: LinkSettings::default(),
             sizes: Sizes { receive: 512 << 20, send: 256 << 20 },
             compress: false,
+            ladder: Ladder::default(),
             grace: Duration::from_millis(500),
         }
     }
@@ -73,8 +80,8 @@ pub struct ClientContext {
     pub dial: Arc<dyn Dial>,
     /// For the time in requests.
     pub clock: Arc<dyn Clock>,
-    /// Runs the connections.
-    pub tasks: TaskTracker,
+    /// Runs the connections, and ends them.
+    pub links: LinkOwner,
     /// How they behave.
     pub settings: ClientSettings,
 }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
-use milvus_proto::{
-    common::StateCode,
-    milvus::{ComponentStates, GetComponentStatesRequest},
-};
+use milvus_proto::milvus::{ComponentStates, GetComponentStatesRequest};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -14,10 +11,7 @@ use super::{
     ClientContext, ClientError, ProxyClient,
     target::{Nodes, Target},
 };
-use crate::{
-    ids::ServerId,
-    rpc::merr::{self, MilvusError},
-};
+use crate::ids::ServerId;
 
 /// Clients of the proxies that have a session.
 #[derive(Debug)]
@@ -25,16 +19,6 @@ pub struct Proxies {
     nodes: watch::Receiver<Nodes>,
     context: ClientContext,
     clients: Mutex<BTreeMap<ServerId, ProxyClient>>,
-}
-
-/// What a look at all proxies has shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyHealth {
-    /// Every proxy has answered that it is healthy.
-    pub healthy: bool,
-    /// One text for each that answered something else. One that did not answer has
-    /// none, as in the original.
-    pub reasons: Vec<String>,
 }
 
 impl Proxies {
@@ -71,43 +55,5 @@ impl Proxies {
             (id, states)
         }))
         .await
-    }
-
-    /// What rootcoord's CheckHealth says of the proxies.
-    pub async fn health(&self, within: Duration) -> ProxyHealth {
-        let mut health = ProxyHealth { healthy: true, reasons: Vec::new() };
-        for (id, states) in self.component_states(within).await {
-            match states {
-                Ok(states) => {
-                    if let Err(error) = judge("Proxy", id, &states) {
-                        health.healthy = false;
-                        health.reasons.push(error.to_string());
-                    }
-                }
-                Err(error) => {
-                    health.healthy = false;
-                    tracing::warn!(
-                        proxy = id.0,
-                        error = &error as &dyn std::error::Error,
-                        "proxy does not tell its state"
-                    );
-                }
-            }
-        }
-        health
-    }
-}
-
-/// Whether a component says of itself that it is healthy.
-///
-/// # Errors
-/// `<role>=<id> not healthy: …` or `service not ready[<role>=<id>]: <State>`.
-pub fn judge(role: &str, id: ServerId, states: &ComponentStates) -> Result<(), MilvusError> {
-    merr::check(states.status.as_ref()).map_err(|error| error.wrap(format!("{role}={id} not healthy")))?;
-    let code = states.state.as_ref().map_or(0, |state| state.state_code);
-    match StateCode::try_from(code) {
-        Ok(StateCode::Healthy) => Ok(()),
-        Ok(state) => Err(MilvusError::not_ready(role, id, state.as_str_name())),
-        Err(_) => Err(MilvusError::not_ready(role, id, &code.to_string())),
     }
 }

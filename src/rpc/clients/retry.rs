@@ -11,17 +11,35 @@
 //! | an answer whose status asks for it | yes |
 //! | any other answer | no |
 //!
-//! At most ten attempts, with pauses of 0.2, 0.4, 0.8 … 10 seconds between them. A
-//! pause ends at once when the session shows that another instance serves now.
+//! At most ten attempts, with pauses of 0.2, 0.4, 0.8 … 10 seconds between them, if
+//! the configuration doesn't say otherwise. A pause ends at once when the session shows that another instance serves now.
 
 use std::time::Duration;
 
 use tonic::{Code, Status};
 
-const MOST_ATTEMPTS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const MOST_CANCELLED: u32 = 32;
+
+/// How often a call is tried, and with which pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// `grpc.client.maxMaxAttempts`
+    pub most_attempts: u32,
+    /// `grpc.client.initialBackoff`; doubles with each attempt.
+    pub first_pause: Duration,
+    /// `grpc.client.maxBackoff`
+    pub longest_pause: Duration,
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        Self {
+            most_attempts: 10,
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
 
 /// What an attempt met.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +90,7 @@ pub(super) enum Next {
 }
 
 /// Decides.
-pub(super) fn next(met: Met<'_>, attempt: Attempt) -> Next {
+pub(super) fn next(ladder: Ladder, met: Met<'_>, attempt: Attempt) -> Next {
     let anew = match met {
         Met::Answer { retriable: false } => return Next::Done,
         Met::Answer { retriable: true } => false,
@@ -87,11 +105,11 @@ pub(super) fn next(met: Met<'_>, attempt: Attempt) -> Next {
             _ => true,
         },
     };
-    if attempt.number >= MOST_ATTEMPTS {
+    if attempt.number >= ladder.most_attempts {
         return Next::Done;
     }
     let doublings = attempt.number.saturating_sub(1).min(16);
-    let pause = (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE);
+    let pause = ladder.first_pause.saturating_mul(1 << doublings).min(ladder.longest_pause);
     if attempt.left < pause { Next::OnlyIfReplaced { anew } } else { Next::Again { pause, anew } }
 }
 
@@ -113,6 +131,10 @@ pub(super) fn is_cancelled(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn next(met: Met<'_>, attempt: Attempt) -> Next {
+        super::next(Ladder::default(), met, attempt)
+    }
 
     const HOUR: Duration = Duration::from_secs(3600);
     const MS: Duration = Duration::from_millis(1);

@@ -14,6 +14,7 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Request, Response, Status};
 
 use super::*;
@@ -40,7 +41,7 @@ fn context() -> ClientContext {
         identity,
         dial: Arc::new(Tcp { connect_timeout: PATIENCE }),
         clock: Arc::new(SystemClock),
-        tasks: TaskTracker::new(),
+        links: LinkOwner::default(),
         settings: ClientSettings { link: link_settings(), grace: Duration::ZERO, ..Default::default() },
     }
 }
@@ -300,18 +301,34 @@ async fn all_proxies_are_asked_at_once_and_none_holds_up_the_others() {
     // Long enough for those that answer, on a busy machine too; the mute ones take all of it, together.
     let within = Duration::from_secs(2);
     let began = Instant::now();
-    let health = proxies.health(within).await;
+    let states = proxies.component_states(within).await;
     assert!(began.elapsed() < within * 2, "one after the other");
-    let reasons = [
-        "service not ready[Proxy=2]: Initializing".to_owned(),
-        "Proxy=3 not healthy: service internal error: sick".to_owned(),
-    ];
-    assert_eq!(health, ProxyHealth { healthy: false, reasons: reasons.into() });
+    let told: Vec<_> = states
+        .into_iter()
+        .map(|(id, answer)| {
+            (id.0, answer.map(|states| (states.state.unwrap().state_code(), states.status.unwrap().code)))
+        })
+        .collect();
+    assert!(
+        matches!(
+            told[..],
+            [
+                (1, Ok((StateCode::Healthy, 0))),
+                (2, Ok((StateCode::Initializing, 0))),
+                (3, Ok((StateCode::Healthy, 5))),
+                (4, Err(ClientError::Late { .. })),
+                (5, Err(ClientError::Late { .. })),
+                (6, Err(ClientError::Late { .. })),
+            ]
+        ),
+        "{told:?}"
+    );
 
-    sessions.send_replace(Nodes::new(all.clone().into_iter().take(1).collect()));
-    assert_eq!(proxies.health(PATIENCE).await, ProxyHealth { healthy: true, reasons: vec![] });
+    sessions.send_replace(Nodes::new(all.into_iter().take(1).collect()));
+    let states = proxies.component_states(PATIENCE).await;
+    assert!(matches!(states[..], [(ServerId(1), Ok(_))]), "{states:?}");
     sessions.send_replace(Nodes::default());
-    assert_eq!(proxies.health(PATIENCE).await, ProxyHealth { healthy: true, reasons: vec![] });
+    assert!(proxies.component_states(PATIENCE).await.is_empty());
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, request::Parts};
-use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
 use super::kept::Kept;
@@ -13,7 +12,7 @@ use crate::{
     net::Dial,
     rpc::{
         headers::{FORWARDED, SERVER_ID},
-        link::{LinkError, LinkSettings, Slot},
+        link::{LinkError, LinkOwner, LinkSettings, Slot},
     },
 };
 
@@ -38,8 +37,8 @@ pub(super) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(super) fn new(dial: Arc<dyn Dial>, settings: LinkSettings, tasks: TaskTracker) -> Self {
-        Self { slot: Slot::new(dial, settings, tasks) }
+    pub(super) fn new(dial: Arc<dyn Dial>, settings: LinkSettings, owner: LinkOwner) -> Self {
+        Self { slot: Slot::new(dial, settings, owner) }
     }
 
     /// Sends the call to `to`, once; a second time if a connection that was open

@@ -27,7 +27,7 @@ mod kept;
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, watch};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 
 pub use self::{
@@ -42,7 +42,7 @@ use crate::{
     rpc::{
         Identity,
         headers::Address,
-        link::LinkSettings,
+        link::{LinkOwner, LinkSettings},
         server::{Handle, Inbound},
     },
 };
@@ -95,6 +95,7 @@ pub struct Gatehouse {
     waiting: Semaphore,
     under_way: Semaphore,
     forwarder: Forwarder,
+    links: LinkOwner,
     memory: Arc<Memory>,
     hooks: Arc<dyn Hooks>,
 }
@@ -111,7 +112,8 @@ impl fmt::Debug for Gatehouse {
 }
 
 impl Gatehouse {
-    /// Guards by what `standing` shows. Connections to other instances run on `tasks`.
+    /// Guards by what `standing` shows. Connections to other instances run on `tasks`,
+    /// until the server is stopped.
     pub fn new(
         identity: Arc<Identity>,
         standing: watch::Receiver<Standing>,
@@ -120,6 +122,7 @@ impl Gatehouse {
         tasks: TaskTracker,
         hooks: Arc<dyn Hooks>,
     ) -> Self {
+        let links = LinkOwner::new(tasks, CancellationToken::new());
         Self {
             identity,
             standing,
@@ -127,7 +130,8 @@ impl Gatehouse {
             in_flight: InFlight::new(),
             waiting: Semaphore::new(settings.most_waiting),
             under_way: Semaphore::new(settings.most_forwarded),
-            forwarder: Forwarder::new(dial, settings.link, tasks),
+            forwarder: Forwarder::new(dial, settings.link, links.clone()),
+            links,
             memory: Arc::default(),
             hooks,
         }
@@ -147,6 +151,11 @@ impl Gatehouse {
     /// replaced before this was called, `within` at most. Tells whether they are.
     pub async fn drain(&self, within: Duration) -> bool {
         self.in_flight.drain(within).await
+    }
+
+    /// Ends the connections to other instances; nothing is forwarded any more.
+    pub fn close(&self) {
+        self.links.stop();
     }
 
     pub(crate) fn hooks(&self) -> &dyn Hooks {
@@ -177,6 +186,12 @@ pub(crate) enum Look {
     /// To be held until there is an answer.
     Serve(Admitted),
     Detour(Address),
+}
+
+impl Drop for Gatehouse {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 async fn answer(handler: &dyn Handle, request: http::Request<Inbound>) -> http::Response<Body> {

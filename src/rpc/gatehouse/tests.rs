@@ -451,3 +451,16 @@ async fn forwarding_asks_for_addresses_that_make_sense() {
     let answer = standby.client().await.create_database(to(None, create("x"))).await.unwrap();
     assert_not_ready(&answer.into_inner());
 }
+
+#[tokio::test]
+async fn a_server_that_has_stopped_leaves_no_task_behind() {
+    let (active, standby) = (Node::start(1, ACTIVE).await, Node::start(2, FOLLOWER).await);
+    standby.follow(&active, 100);
+    standby.client().await.create_database(to(None, create("x"))).await.unwrap();
+    let Node { gatehouse, server, tasks, .. } = standby;
+    assert!(!tasks.is_empty(), "a connection to the active one");
+    server.stop(PATIENCE).await;
+    tasks.close();
+    tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("nothing is left");
+    drop(gatehouse);
+}

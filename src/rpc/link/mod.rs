@@ -7,6 +7,7 @@
 
 mod body;
 mod ended;
+mod owner;
 mod slot;
 mod wire;
 
@@ -20,13 +21,15 @@ use std::{
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+pub(crate) use self::owner::Tasks;
 use self::wire::{Wire, WireLog};
 pub use self::{
     body::LinkBody,
     ended::{Ended, Silence, classify_end},
+    owner::LinkOwner,
     slot::Slot,
 };
 use crate::net::{BoxFuture, Dial};
@@ -126,20 +129,6 @@ impl LinkError {
     }
 }
 
-/// Runs the HTTP/2 layer's tasks on a tracker.
-#[derive(Clone, Debug)]
-pub(crate) struct Tasks(pub(crate) TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tasks
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
-    }
-}
-
 /// An open connection. Clones share it; it is closed when the last one and the
 /// last answer are dropped.
 #[derive(Clone)]
@@ -167,7 +156,7 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    /// Connects to `host:port`. The connection's tasks run on `tasks` and end with it.
+    /// Connects to `host:port`. Ends at the latest when `owner` does.
     ///
     /// # Errors
     /// [`LinkError::Address`] and [`LinkError::NotOpened`].
@@ -175,7 +164,7 @@ impl Link {
         dial: &dyn Dial,
         address: &str,
         settings: LinkSettings,
-        tasks: &TaskTracker,
+        owner: &LinkOwner,
     ) -> Result<Self, LinkError> {
         let (host, port) = split(address).ok_or_else(|| LinkError::Address(address.to_owned()))?;
         let authority = Authority::try_from(address).map_err(|_| LinkError::Address(address.to_owned()))?;
@@ -194,7 +183,7 @@ impl Link {
                 };
                 not_opened(ended, source)
             };
-            let (send, connection) = Builder::new(Tasks(tasks.clone()))
+            let (send, connection) = Builder::new(Tasks(owner.tasks.clone()))
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
@@ -216,11 +205,14 @@ impl Link {
             }));
             let watched = Arc::downgrade(&link.0);
             let wire = log.clone();
-            tasks.spawn(async move {
-                let result = connection.await;
+            let stop = owner.stop.clone();
+            owner.tasks.spawn(async move {
+                let result = stop.run_until_cancelled(connection).await;
+                // The HTTP/2 layer has a task of its own for the socket.
+                wire.cut();
                 if let Some(link) = watched.upgrade() {
                     let quiet = match &result {
-                        Err(error) if error.is_timeout() => Silence::Timeout,
+                        Some(Err(error)) if error.is_timeout() => Silence::Timeout,
                         _ => Silence::Other,
                     };
                     let _ = link.end.set(wire.end().unwrap_or(Ended::Silent(quiet)));

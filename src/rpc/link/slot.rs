@@ -7,11 +7,10 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use parking_lot::Mutex;
-use tokio_util::task::TaskTracker;
 
 use crate::{
     net::Dial,
-    rpc::link::{Link, LinkError, LinkSettings},
+    rpc::link::{Link, LinkError, LinkOwner, LinkSettings},
 };
 
 type Opening = Shared<BoxFuture<'static, Result<Link, Arc<LinkError>>>>;
@@ -21,7 +20,7 @@ type Opening = Shared<BoxFuture<'static, Result<Link, Arc<LinkError>>>>;
 pub struct Slot {
     dial: Arc<dyn Dial>,
     settings: LinkSettings,
-    tasks: TaskTracker,
+    owner: LinkOwner,
     current: Mutex<Option<(String, Opening)>>,
 }
 
@@ -33,9 +32,9 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    /// Empty so far. Connections' tasks run on `tasks`.
-    pub fn new(dial: Arc<dyn Dial>, settings: LinkSettings, tasks: TaskTracker) -> Self {
-        Self { dial, settings, tasks, current: Mutex::new(None) }
+    /// Empty so far.
+    pub fn new(dial: Arc<dyn Dial>, settings: LinkSettings, owner: LinkOwner) -> Self {
+        Self { dial, settings, owner, current: Mutex::new(None) }
     }
 
     /// The open link to `address`, made now if there is none.
@@ -74,13 +73,13 @@ impl Slot {
         {
             return opening.clone();
         }
-        let (dial, settings, tasks) = (self.dial.clone(), self.settings, self.tasks.clone());
+        let (dial, settings, owner) = (self.dial.clone(), self.settings, self.owner.clone());
         let to = address.to_owned();
-        let opening = async move { Link::connect(&*dial, &to, settings, &tasks).await.map_err(Arc::new) }
+        let opening = async move { Link::connect(&*dial, &to, settings, &owner).await.map_err(Arc::new) }
             .boxed()
             .shared();
         // Goes on when those who wait for it give up: the next one shall not find it half done and late.
-        self.tasks.spawn(opening.clone());
+        self.owner.tasks.spawn(opening.clone());
         *current = Some((address.to_owned(), opening.clone()));
         opening
     }

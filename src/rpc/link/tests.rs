@@ -9,6 +9,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use tokio_util::task::TaskTracker;
+
 use super::*;
 use crate::net::Tcp;
 
@@ -21,9 +23,12 @@ fn settings() -> LinkSettings {
 
 async fn connect_with(address: SocketAddr, settings: LinkSettings) -> Result<Link, LinkError> {
     let dial = Tcp { connect_timeout: PATIENCE };
-    tokio::time::timeout(PATIENCE, Link::connect(&dial, &address.to_string(), settings, &TaskTracker::new()))
-        .await
-        .expect("connecting ends")
+    tokio::time::timeout(
+        PATIENCE,
+        Link::connect(&dial, &address.to_string(), settings, &LinkOwner::default()),
+    )
+    .await
+    .expect("connecting ends")
 }
 
 async fn connect(address: SocketAddr) -> Result<Link, LinkError> {
@@ -185,7 +190,7 @@ async fn dropping_the_link_closes_the_connection() {
 async fn addresses_are_checked() {
     let dial = Tcp { connect_timeout: PATIENCE };
     for address in ["", "host", "host:", ":1", "host:port", "::1:80", "[::1:80", "ho st:1", "host:70000"] {
-        let result = Link::connect(&dial, address, settings(), &TaskTracker::new()).await;
+        let result = Link::connect(&dial, address, settings(), &LinkOwner::default()).await;
         assert!(matches!(result, Err(LinkError::Address(_))), "{address:?}: {result:?}");
     }
     assert_eq!(split("[::1]:80"), Some(("::1", 80)));
@@ -313,7 +318,7 @@ async fn one_attempt_for_all_who_ask() {
     .await;
     let address = address.to_string();
     let dial = Arc::new(Tcp { connect_timeout: PATIENCE });
-    let slot = Slot::new(dial, settings(), TaskTracker::new());
+    let slot = Slot::new(dial, settings(), LinkOwner::default());
     // The listener takes one connection only.
     let (a, b) = tokio::join!(slot.link(&address), slot.link(&address));
     let (a, b) = (a.unwrap(), b.unwrap());
@@ -328,7 +333,7 @@ async fn one_attempt_for_all_who_ask() {
 async fn a_link_that_ended_is_replaced() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let slot = Slot::new(Arc::new(Tcp { connect_timeout: PATIENCE }), settings(), TaskTracker::new());
+    let slot = Slot::new(Arc::new(Tcp { connect_timeout: PATIENCE }), settings(), LinkOwner::default());
     let serve = async || {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(&SETTINGS_FRAME).await.unwrap();

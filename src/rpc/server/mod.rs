@@ -7,6 +7,7 @@
 //! silence.
 
 mod accept;
+mod descriptors;
 mod front;
 mod health;
 mod inbound;
@@ -29,7 +30,7 @@ use crate::{net::Accept, rpc::gatehouse::Gatehouse};
 /// How connections are served.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerSettings {
-    /// The most connections at once. More wait unaccepted.
+    /// The most connections at once, as far as there are descriptors. More wait unaccepted.
     pub most_connections: usize,
     /// Pings a client that has been idle for that long.
     pub ping_every: Duration,
@@ -51,6 +52,7 @@ impl Default for ServerSettings {
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    gatehouse: Arc<Gatehouse>,
     /// No new connections; running calls end.
     stop: CancellationToken,
     /// Everything ends.
@@ -68,6 +70,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
         self.kill.cancel();
+        self.gatehouse.close();
     }
 }
 
@@ -84,7 +87,8 @@ pub enum StartError {
 
 impl Server {
     /// Serves `services`, behind the gatehouse where they are the role's, and the
-    /// standard health and reflection services.
+    /// standard health and reflection services. Raises the process's limit of file
+    /// descriptors to what the system grants.
     ///
     /// # Errors
     /// [`StartError`].
@@ -104,16 +108,17 @@ impl Server {
         let (stop, kill, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let report = health::report(reporter, guarded, gatehouse.standing());
         tasks.spawn(stop.clone().run_until_cancelled_owned(report));
-        let front = Arc::new(Front::new(services, gatehouse));
+        let front = Arc::new(Front::new(services, gatehouse.clone()));
+        let most = descriptors::connections(settings.most_connections, descriptors::raise_limit());
         let acceptor = accept::Acceptor {
             front,
-            settings,
+            settings: ServerSettings { most_connections: most, ..settings },
             stop: stop.clone(),
             kill: kill.clone(),
             tasks: tasks.clone(),
         };
         tasks.spawn(acceptor.run(listener));
-        Ok(Self { address, stop, kill, tasks })
+        Ok(Self { address, gatehouse, stop, kill, tasks })
     }
 
     /// Where it listens.
@@ -122,12 +127,14 @@ impl Server {
     }
 
     /// Closes the listener, tells clients to go, lets running calls end, and ends
-    /// what is left after `grace`. Tells whether nothing was left.
+    /// what is left after `grace`, the gatehouse's connections too. Tells whether
+    /// nothing was left.
     pub async fn stop(self, grace: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
         let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
         self.kill.cancel();
+        self.gatehouse.close();
         self.tasks.wait().await;
         in_time
     }
