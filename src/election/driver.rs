@@ -97,8 +97,11 @@ struct OpenTerm {
     prover: CancellationToken,
 }
 
+/// A switchover that was asked for: whom to tell, since when, and to whom it goes.
+type Switching = (oneshot::Sender<Result<Switched, String>>, BootInstant, Peer);
+
 struct Waiting {
-    switchover: Option<(oneshot::Sender<Result<Switched, String>>, BootInstant, Peer)>,
+    switchover: Option<Switching>,
     take_over: Option<oneshot::Sender<Result<Epoch, String>>>,
 }
 
