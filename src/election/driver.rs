@@ -478,6 +478,7 @@ impl Running {
     fn keep(&mut self, Registration { keeper, listed_at }: Registration) {
         self.listed_at = listed_at;
         let (id, until) = (keeper.id(), keeper.answered_until());
+        self.driver.ground.core.lease_granted(keeper.ttl());
         self.lease_state = Some(keeper.state());
         self.driver.vitals.lease_until(until);
         self.keeper = Some(Arc::new(keeper));
