@@ -206,7 +206,7 @@ fn one_deposed_by_a_lie_whose_etcd_is_slow_answers_nothing_old() {
         let (first, second) = bed.pair_of(first, plan("second", scene.b())).await;
         let client = bed.client().await;
         let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        load.successes(500, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
         let term = bed.active().await;
 
