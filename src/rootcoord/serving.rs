@@ -32,8 +32,8 @@ use crate::{
     },
 };
 
-/// How long the way out waits for writes on the wire.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// How long the way out waits for writes on the wire; shorter than the life cycle waits for it.
+const DRAIN_LIMIT: Duration = Duration::from_millis(900);
 
 /// What a term is made of.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl Serving {
         Ok(self.gate.admit(arrived, self.terms.proof_patience).await?)
     }
 
-    /// Takes no new writes and waits for those under way, at most a second. Returns
+    /// Takes no new writes and waits for those under way, less than a second. Returns
     /// the revision after which the term has written nothing.
     ///
     /// A write that is still unanswered then either is part of what the successor's

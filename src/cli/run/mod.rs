@@ -33,7 +33,6 @@ use crate::{
     rootcoord::{
         core::RootCoord,
         events::RootCoordEvents,
-        metrics_info::Deployment,
         service::{Parts, RootCoordService},
     },
     rpc::{
@@ -222,7 +221,7 @@ async fn live(
             clock: Arc::clone(&clock),
             config: Arc::clone(&config.store),
             channels: settings.channels.clone(),
-            deployment: Deployment::default(),
+            deployment: translate::deployment(),
             proxies: Arc::new(asked_proxies),
         },
         Arc::clone(&health),

@@ -4,13 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, ConfigStore, OnLost, Settings},
-    election::{gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules},
+    election::{
+        gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules,
+        session::MILVUS_VERSION,
+    },
     etcd::{
         keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
-    rootcoord::core::RootCoordSettings,
+    rootcoord::{core::RootCoordSettings, metrics_info::Deployment},
     rpc::{
         clients::{ClientSettings, Ladder},
         link::LinkSettings,
@@ -90,6 +93,16 @@ pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordS
         usize::try_from(settings.root_coord.max_database_num).unwrap_or(usize::MAX),
         settings.active_standby.lease,
     )
+}
+
+/// What GetMetrics tells of the build. Its readers expect the release that they belong to.
+pub(in crate::cli) fn deployment() -> Deployment {
+    Deployment {
+        deploy_mode: "DISTRIBUTED".to_owned(),
+        build_version: MILVUS_VERSION.to_owned(),
+        system_version: format!("milvus-coord/{}", env!("CARGO_PKG_VERSION")),
+        ..Deployment::default()
+    }
 }
 
 fn host_name() -> String {

@@ -272,7 +272,7 @@ async fn on_the_way_out_everything_is_written_up_to_the_revision_that_is_named()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_that_etcd_does_not_answer_ends_after_a_second() {
+async fn a_draining_that_etcd_does_not_answer_ends_within_a_second() {
     let bed = Bed::new();
     let mut instance = bed.instance();
     let epoch = instance.take_over(&bed.store).await;
