@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod election;
 pub mod etcd;
 pub mod ids;

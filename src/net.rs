@@ -5,8 +5,10 @@ use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
+
+use crate::descriptors::{ClosedEarly, raise};
 
 /// A future that the caller need not know the type of.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -64,7 +66,16 @@ impl Dial for Tcp {
     }
 }
 
-impl Accept for tokio::net::TcpListener {
+/// Listens, on a descriptor that the kernel closes before those of connections.
+///
+/// # Errors
+/// The operating system's.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?.into_std()?;
+    TcpListener::from_std(raise(listener.into(), ClosedEarly::Listener).into())
+}
+
+impl Accept for TcpListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxIo, SocketAddr)>> {
         Box::pin(async move {
             let (stream, from) = Self::accept(self).await?;
@@ -75,5 +86,20 @@ impl Accept for tokio::net::TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Self::local_addr(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, os::fd::AsRawFd};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_is_closed_before_its_connections() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let _dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(listener.as_raw_fd() > accepted.as_raw_fd());
     }
 }

@@ -18,6 +18,10 @@ use crate::{
 /// The real one waits for its own calls to absent peers before it ends.
 const STOP: Duration = Duration::from_secs(60);
 
+/// What a pair is left alone for between two rounds: in operation, takeovers are rare,
+/// and the instances have long known each other.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// `kill -9`.
 pub(crate) async fn kill(side: &Side, options: &Options, report: &mut Report) {
     let ground = side.ground().await;
@@ -53,6 +57,7 @@ async fn next(ground: &Ground, ended: Instance, serving: Instance) -> (Instance,
     drop(ended);
     let standby = ground.plan("next").start();
     standby.standby().await;
+    tokio::time::sleep(SETTLE).await;
     (serving, standby)
 }
 

@@ -112,8 +112,8 @@ impl Client {
                 0..55 => self.timestamps().await,
                 55..70 => self.ids().await,
                 70..80 => self.list().await,
-                80..91 => self.ddl(true).await,
-                _ => self.ddl(false).await,
+                80..91 => self.create().await,
+                _ => self.drop_one().await,
             }
         }
     }
@@ -252,39 +252,28 @@ impl Client {
         }
     }
 
-    /// Creates or drops a database, and repeats the same request until there is a clear
-    /// answer, as Milvus's proxies do.
-    async fn ddl(&mut self, create: bool) {
-        let name = self.settings.names[self.rng.random_range(0..self.settings.names.len())].clone();
-        let base = self.base();
-        let call = if create { Call::Create(name.clone()) } else { Call::Drop(name.clone()) };
-        let begun = self.settings.history.begin(self.settings.id, call, self.now());
+    fn name(&mut self) -> String {
+        let index = self.rng.random_range(0..self.settings.names.len());
+        self.settings.names[index].clone()
+    }
+
+    /// Creates a database, and repeats the same request until there is a clear answer, as
+    /// Milvus's proxies do. The repetition of a request that was carried out must be told so.
+    async fn create(&mut self) {
+        let (name, base) = (self.name(), self.base());
+        let begun = self.settings.history.begin(self.settings.id, Call::Create(name.clone()), self.now());
         let until = self.now() + PERSISTENCE;
         let mut sent = false;
         let outcome = loop {
-            let answer = if create {
-                let request = CreateDatabaseRequest { base: Some(base.clone()), db_name: name.clone() };
-                self.attempt(
-                    request,
-                    |mut client, request| async move { client.create_database(request).await },
-                )
-                .await
-            } else {
-                let request = DropDatabaseRequest { base: Some(base.clone()), db_name: name.clone() };
-                self.attempt(
-                    request,
-                    |mut client, request| async move { client.drop_database(request).await },
-                )
-                .await
-            };
-            match answer {
+            let request = CreateDatabaseRequest { base: Some(base.clone()), db_name: name.clone() };
+            let answer = self
+                .attempt(request, |mut client, request| async move { client.create_database(request).await });
+            match answer.await {
                 Ok(status) if status.code == 0 => break Outcome::Done,
                 Ok(status) if status.reason.contains("database already exist") => break Outcome::Exists,
                 // Some other error in the answer: nothing is known of it, but that it may be repeated.
                 Ok(_) => sent = true,
-                Err(Missed::Sent(status)) if refused(&status) => {}
-                Err(Missed::Sent(_)) => sent = true,
-                Err(Missed::NotSent) => {}
+                Err(missed) => sent |= missed.may_have_run(),
             }
             if self.now() >= until {
                 break if sent { Outcome::Unknown } else { Outcome::NotRun };
@@ -293,11 +282,39 @@ impl Client {
         };
         begun.end(outcome, self.now());
     }
+
+    /// Drops a database. A repetition would be another drop: it may drop what others have
+    /// created since.
+    async fn drop_one(&mut self) {
+        let (name, base) = (self.name(), self.base());
+        let begun = self.settings.history.begin(self.settings.id, Call::Drop(name.clone()), self.now());
+        let request = DropDatabaseRequest { base: Some(base), db_name: name };
+        let answer =
+            self.attempt(request, |mut client, request| async move { client.drop_database(request).await });
+        let outcome = match answer.await {
+            Ok(status) if status.code == 0 => Outcome::Done,
+            Ok(_) => Outcome::Unknown,
+            Err(missed) if missed.may_have_run() => Outcome::Unknown,
+            Err(_) => Outcome::NotRun,
+        };
+        let clear = outcome == Outcome::Done;
+        begun.end(outcome, self.now());
+        if !clear {
+            self.pause().await;
+        }
+    }
 }
 
-/// The connection was refused, so that nobody has seen the request.
-fn refused(status: &Status) -> bool {
-    status.code() == Code::Unavailable && status.message().contains("connect error")
+impl Missed {
+    /// A refused connection means that nobody has seen the request.
+    fn may_have_run(&self) -> bool {
+        match self {
+            Self::NotSent => false,
+            Self::Sent(status) => {
+                status.code() != Code::Unavailable || !status.message().contains("connect error")
+            }
+        }
+    }
 }
 
 fn ok(status: Option<&Answer>) -> bool {

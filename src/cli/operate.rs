@@ -56,6 +56,10 @@ fn say(line: &str) {
 }
 
 fn failed(failure: &Failure) -> Exit {
+    // A reader that has seen enough (`| head`) is no failure.
+    if matches!(failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        return Exit::Done;
+    }
     say(&format!("error: {}", Chain(failure)));
     Exit::Failed
 }

@@ -53,6 +53,8 @@ pub(super) struct Script {
     /// Takes calls to Switchover and never answers: tells here that one has come.
     pub(super) silent: Mutex<Option<oneshot::Sender<()>>>,
     pub(super) asked: Mutex<Vec<i64>>,
+    /// The first call to Status tells here that it has come, and is answered when it is let go.
+    pub(super) held: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
 }
 
 impl Script {
@@ -135,6 +137,11 @@ impl RootCoord for Served {
 #[tonic::async_trait]
 impl Peer for Served {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let held = self.0.held.lock().take();
+        if let Some((arrived, go)) = held {
+            let _ = arrived.send(());
+            let _ = go.await;
+        }
         self.0.status.clone().map(Response::new).ok_or_else(|| Status::unimplemented("no status"))
     }
 

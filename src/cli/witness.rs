@@ -435,6 +435,7 @@ impl Teller {
             }
             Loss::ActivationFailed => TermEnd::ActivationFailed,
             Loss::ForeignWrite => TermEnd::ForeignWrite,
+            Loss::EtcdReplaced => TermEnd::EtcdReplaced,
             Loss::Left(_) => TermEnd::Stopped,
         };
         self.over(epoch, end);

@@ -1,6 +1,6 @@
 //! What a role must offer to be run as a pair, and what it gets in return.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,10 @@ pub trait RoleCore: Send + Sync + fmt::Debug + 'static {
 
     /// The stake failed: these are the keys of its guards as they are now.
     fn restake(&self, seen: &[(String, Option<KeyValue>)]);
+
+    /// Etcd has granted a lease of that length, which may be more than was asked for:
+    /// windows must outlast it.
+    fn lease_granted(&self, ttl: Duration);
 
     /// The key is won, the mirror is complete up to the epoch, and the stake is in etcd.
     /// Begins to serve; quick, and waits for no other role. What can be repaired later

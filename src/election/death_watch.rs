@@ -13,7 +13,7 @@ use std::{
     collections::HashSet,
     fmt, fs,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -26,7 +26,10 @@ use nix::{
 };
 use parking_lot::Mutex;
 
-use crate::ids::{Role, ServerId};
+use crate::{
+    descriptors::{ClosedEarly, raise},
+    ids::{Role, ServerId},
+};
 
 /// Called once with the id of a process that is gone.
 pub type OnGone = Arc<dyn Fn(ServerId) + Send + Sync>;
@@ -136,6 +139,7 @@ impl DeathWatch for LockFiles {
             .truncate(true)
             .mode(0o644)
             .open(self.path(own))?;
+        let file = fs::File::from(raise(OwnedFd::from(file), ClosedEarly::Lock));
         let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, errno)| io::Error::from(errno))?;
         write!(lock, "{}", std::process::id())?;

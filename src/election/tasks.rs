@@ -75,9 +75,18 @@ pub struct Acknowledged {
     pub header: Header,
 }
 
+/// A session in etcd.
+#[derive(Debug)]
+pub struct Registration {
+    /// Keeps its lease.
+    pub keeper: LeaseKeeper,
+    /// When its key was put; `None` without active-standby, where it has none.
+    pub listed_at: Option<Revision>,
+}
+
 impl Ground {
     /// Grants a fresh lease and puts the own session under it, for as long as it takes.
-    pub async fn register(&self) -> LeaseKeeper {
+    pub async fn register(&self) -> Registration {
         let mut pause = PAUSE;
         loop {
             match self.try_register().await {
@@ -91,16 +100,19 @@ impl Ground {
         }
     }
 
-    async fn try_register(&self) -> Result<LeaseKeeper, CallError> {
+    async fn try_register(&self) -> Result<Registration, CallError> {
         let keeper = LeaseKeeper::grant(&self.etcd, self.lease_ttl, self.pulse.clone(), CALL_TIMEOUT).await?;
         if let Some(op) = self.session_put(keeper.id()) {
             let txn = Txn { guards: vec![], then: vec![op], otherwise: vec![] };
-            if let Err(error) = self.etcd.txn(txn, CALL_TIMEOUT).await {
-                keeper.revoke(REVOKE_TIMEOUT).await;
-                return Err(error);
-            }
+            return match self.etcd.txn(txn, CALL_TIMEOUT).await {
+                Ok(outcome) => Ok(Registration { keeper, listed_at: Some(outcome.header().revision) }),
+                Err(error) => {
+                    keeper.revoke(REVOKE_TIMEOUT).await;
+                    Err(error)
+                }
+            };
         }
-        Ok(keeper)
+        Ok(Registration { keeper, listed_at: None })
     }
 
     fn session_put(&self, lease: LeaseId) -> Option<Op> {

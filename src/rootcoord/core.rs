@@ -124,12 +124,6 @@ impl RootCoord {
         core
     }
 
-    /// Etcd has granted leases of that length: timestamps must last longer without it.
-    pub fn lease_granted(&self, ttl: Duration) {
-        let nanos = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
-        self.lease_nanos.fetch_max(nanos, Ordering::AcqRel);
-    }
-
     fn ahead(&self) -> Ahead {
         Ahead::for_lease(Duration::from_nanos(self.lease_nanos.load(Ordering::Acquire)))
     }
@@ -292,6 +286,11 @@ impl RootCoord {
 impl RoleCore for RootCoord {
     fn role(&self) -> Role {
         Role::RootCoord
+    }
+
+    fn lease_granted(&self, ttl: Duration) {
+        let nanos = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
+        self.lease_nanos.fetch_max(nanos, Ordering::AcqRel);
     }
 
     fn ranges(&self) -> Vec<KeyRange> {

@@ -16,10 +16,10 @@ pub enum Failure {
     Database(#[from] DatabaseError),
     /// There is no timestamp.
     #[error(transparent)]
-    Timestamp(NoTimestamp),
+    Timestamp(#[from] NoTimestamp),
     /// There are no ids.
     #[error(transparent)]
-    Ids(NoIds),
+    Ids(#[from] NoIds),
     /// Etcd does not take the write now: certainly not carried out. May be repeated.
     #[error("etcd does not take writes now: {0}")]
     NotWritten(String),
@@ -51,24 +51,6 @@ pub enum Reply {
     PushAway,
 }
 
-impl From<NoTimestamp> for Failure {
-    fn from(none: NoTimestamp) -> Self {
-        match none {
-            NoTimestamp::Closed => Self::NoTerm,
-            NoTimestamp::CountZero | NoTimestamp::TooMany | NoTimestamp::UsedUp => Self::Timestamp(none),
-        }
-    }
-}
-
-impl From<NoIds> for Failure {
-    fn from(none: NoIds) -> Self {
-        match none {
-            NoIds::Closed => Self::NoTerm,
-            NoIds::CountZero | NoIds::UsedUp => Self::Ids(none),
-        }
-    }
-}
-
 impl Failure {
     /// The failure of a write that can be told to a client.
     pub fn of_write(error: &WriteError) -> Self {
@@ -84,10 +66,7 @@ impl Failure {
     /// How the client is told.
     pub fn reply(&self) -> Reply {
         match self {
-            Self::NoTerm
-            | Self::NotServing(NotServing::Ended(_))
-            | Self::Timestamp(NoTimestamp::Closed)
-            | Self::Ids(NoIds::Closed) => Reply::PushAway,
+            Self::NoTerm | Self::NotServing(NotServing::Ended(_)) => Reply::PushAway,
             Self::NotServing(NotServing::Unproven(_)) => Reply::NotReady,
             Self::Database(error) => Reply::Status(of_database(error)),
             // As in Milvus a plain error, but one that is worth repeating.

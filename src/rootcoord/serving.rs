@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// How long the way out waits for writes on the wire.
+/// How long the way out waits for writes on the wire; shorter than the life cycle waits for it.
 const DRAIN_LIMIT: Duration = Duration::from_millis(900);
 
 /// What a term is made of.
@@ -90,13 +90,10 @@ pub struct Serving {
     pub events: TermEvents,
     timestamp_sightings: Arc<Sightings>,
     id_sightings: Arc<Sightings>,
-    keepers: TaskTracker,
-    /// Cancelled: the keepers cut the windows back and end.
-    cut_back: CancellationToken,
-    worker: TaskTracker,
-    /// Cancelled: the DDL worker empties its queue and ends.
-    finish: CancellationToken,
+    /// The keepers and the DDL worker.
+    writers: TaskTracker,
     followers: TaskTracker,
+    finish: CancellationToken,
     stop: CancellationToken,
     last_write: Arc<AtomicI64>,
 }
@@ -113,8 +110,7 @@ impl Serving {
     ) -> (Self, oneshot::Receiver<()>) {
         let Tenure { epoch, store, gate, over, clock } = tenure;
         let stop = over.child_token();
-        let (finish, cut_back) = <(CancellationToken, CancellationToken)>::default();
-        let (keepers, worker, followers) = <(TaskTracker, TaskTracker, TaskTracker)>::default();
+        let (finish, writers, followers) = <(CancellationToken, TaskTracker, TaskTracker)>::default();
         let last_write = Arc::new(AtomicI64::new(epoch.0));
 
         let plan = timestamp_window.plan;
@@ -131,11 +127,11 @@ impl Serving {
                 reserve,
                 sightings: sightings.clone(),
                 witness: Arc::new(events.clone()),
-                finish: cut_back.clone(),
+                finish: finish.clone(),
                 stop: stop.clone(),
             };
             let last_write = last_write.clone();
-            keepers.spawn(async move {
+            writers.spawn(async move {
                 let last = keeper.run().await;
                 last_write.fetch_max(last.0, Ordering::AcqRel);
             });
@@ -148,7 +144,7 @@ impl Serving {
         let following = follow::follow(clock.clone(), steps, timestamps.clone(), Arc::new(events.clone()));
         followers.spawn(stop.clone().run_until_cancelled_owned(following));
 
-        let ddl_worker = Worker {
+        let worker = Worker {
             catalog,
             store,
             timestamps: timestamps.clone(),
@@ -161,8 +157,8 @@ impl Serving {
             stop: stop.clone(),
         };
         let (told, ready) = oneshot::channel();
-        let (ddl, run) = ddl_worker.prepare(terms.write_patience, told);
-        worker.spawn(run);
+        let (ddl, run) = worker.prepare(terms.write_patience, told);
+        writers.spawn(run);
         let serving = Self {
             epoch,
             gate,
@@ -173,11 +169,9 @@ impl Serving {
             events,
             timestamp_sightings,
             id_sightings,
-            keepers,
-            cut_back,
-            worker,
-            finish,
+            writers,
             followers,
+            finish,
             stop,
             last_write,
         };
@@ -207,32 +201,25 @@ impl Serving {
         Ok(self.gate.admit(arrived, self.terms.proof_patience).await?)
     }
 
-    /// Takes no new writes, waits for those under way, then gives out nothing any more
-    /// and cuts the windows back to what was given out; all that for less than a second.
-    /// Returns the revision after which the term has written nothing.
+    /// Takes no new writes and waits for those under way, less than a second. Returns
+    /// the revision after which the term has written nothing.
     ///
     /// A write that is still unanswered then either is part of what the successor's
     /// campaign finds, or fails by its fence.
     pub async fn drain(&self) -> Revision {
-        let drain = async {
-            self.finish.cancel();
-            self.worker.close();
-            self.worker.wait().await;
-            self.cut_back.cancel();
-            self.keepers.close();
-            self.keepers.wait().await;
-        };
-        _ = tokio::time::timeout(DRAIN_LIMIT, drain).await;
+        self.finish.cancel();
+        self.writers.close();
+        _ = tokio::time::timeout(DRAIN_LIMIT, self.writers.wait()).await;
         Revision(self.last_write.load(Ordering::Acquire))
     }
 
     /// Ends everything, and waits for that.
     pub async fn end(&self) {
         self.stop.cancel();
-        for tasks in [&self.worker, &self.keepers, &self.followers] {
-            tasks.close();
-            tasks.wait().await;
-        }
+        self.writers.close();
+        self.followers.close();
+        self.writers.wait().await;
+        self.followers.wait().await;
     }
 }
 

@@ -97,6 +97,8 @@ words! {
     ForeignWrite = "foreign_write",
     /// The term could not begin to serve.
     ActivationFailed = "activation_failed",
+    /// Etcd is another one, or was restored from a backup.
+    EtcdReplaced = "etcd_replaced",
     /// The process stops and there was no successor.
     Stopped = "stopped",
 }

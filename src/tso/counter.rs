@@ -12,19 +12,10 @@ use crate::{
     tso::hybrid::{self, Timestamp},
 };
 
-/// Why nothing was given out.
+/// The window does not hold as many values; it is being extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoneLeft {
-    /// The window does not hold as many values; it is being extended.
-    #[error("the window is used up")]
-    UsedUp,
-    /// Nothing is given out any more.
-    #[error("closed")]
-    Closed,
-}
-
-/// Set in `last` when nothing is given out any more. Values in this format are smaller.
-const CLOSED: u64 = 1 << 63;
+#[error("the window is used up")]
+pub struct UsedUp;
 
 /// What has been given out, and up to where that is allowed.
 ///
@@ -50,34 +41,33 @@ impl Counter {
     /// Takes `count` successive values and returns the first.
     ///
     /// # Errors
-    /// [`NoneLeft`]: none was taken.
-    pub fn take(&self, count: u64) -> Result<u64, NoneLeft> {
+    /// [`UsedUp`]: none was taken.
+    pub fn take(&self, count: u64) -> Result<u64, UsedUp> {
         let limit = self.limit.load(Ordering::Acquire);
         let next = |last: u64| last.checked_add(count).filter(|&new| new < limit);
         match self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(before) => Ok(before + 1),
-            Err(last) if last >= CLOSED => Err(NoneLeft::Closed),
-            Err(_) => Err(NoneLeft::UsedUp),
+            Err(_) => Err(UsedUp),
         }
     }
 
     /// As [`take`](Self::take), but waits up to `within` for the window to be extended.
     ///
     /// # Errors
-    /// [`NoneLeft`]: none was taken.
-    pub async fn take_within(&self, count: u64, within: Duration) -> Result<u64, NoneLeft> {
+    /// [`UsedUp`]: none was taken.
+    pub async fn take_within(&self, count: u64, within: Duration) -> Result<u64, UsedUp> {
         let wait = async {
             loop {
                 let raised = self.raised.notified();
                 tokio::pin!(raised);
                 raised.as_mut().enable();
-                match self.take(count) {
-                    Err(NoneLeft::UsedUp) => raised.await,
-                    taken => return taken,
+                if let Ok(first) = self.take(count) {
+                    return first;
                 }
+                raised.await;
             }
         };
-        tokio::time::timeout(within, wait).await.unwrap_or(Err(NoneLeft::UsedUp))
+        tokio::time::timeout(within, wait).await.map_err(|_| UsedUp)
     }
 
     /// Gives out nothing up to and including the first value of `time` any more, as
@@ -99,17 +89,9 @@ impl Counter {
         self.raised.notify_waiters();
     }
 
-    /// Gives out nothing any more. Returns a time that is behind everything given out
-    /// or skipped: the end of a window that would have sufficed.
-    pub fn close(&self) -> UnixNanos {
-        let last = self.last.fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED;
-        self.raised.notify_waiters();
-        Timestamp(last.saturating_add(hybrid::PER_MILLI)).physical()
-    }
-
     /// The newest value that was given out or skipped.
     pub fn last(&self) -> u64 {
-        self.last.load(Ordering::Acquire) & !CLOSED
+        self.last.load(Ordering::Acquire)
     }
 
     /// The end of the window, rounded down to the millisecond.
@@ -156,9 +138,9 @@ mod tests {
         for _ in 0..2 {
             counter.take(hybrid::PER_MILLI).expect("inside the window");
         }
-        assert_eq!(counter.take(hybrid::PER_MILLI), Err(NoneLeft::UsedUp));
+        assert_eq!(counter.take(hybrid::PER_MILLI), Err(UsedUp));
         counter.take(hybrid::PER_MILLI - 1).expect("all but the end's own millisecond");
-        assert_eq!(counter.take(1), Err(NoneLeft::UsedUp));
+        assert_eq!(counter.take(1), Err(UsedUp));
         counter.raise(millis(1_004));
         assert_eq!(counter.take(1), Ok(1_003 << 18));
     }
@@ -179,37 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn closed_it_gives_out_nothing_and_names_an_end_behind_everything() {
-        for count in [1, 5, hybrid::PER_MILLI, 2 * hybrid::PER_MILLI - 1] {
-            let counter = Counter::new(millis(1_000), millis(1_010));
-            let last = counter.take(count).expect("inside the window") + count - 1;
-            let end = counter.close();
-            assert!(last < hybrid::first_beyond(end) && end <= counter.end());
-            assert_eq!(counter.take(1), Err(NoneLeft::Closed));
-            counter.raise(millis(2_000));
-            counter.skip_to(millis(1_500));
-            counter.skip_beyond(millis(1_500));
-            assert_eq!(counter.take(1), Err(NoneLeft::Closed));
-            assert_eq!(counter.close(), end, "closing twice changes nothing");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn closing_ends_the_waiting() {
-        let counter = Counter::new(millis(1_000), millis(1_001));
-        let waiting = counter.take_within(u64::from(u32::MAX), Duration::from_secs(60));
-        let closing = async {
-            tokio::task::yield_now().await;
-            counter.close();
-        };
-        assert_eq!(tokio::join!(waiting, closing).0, Err(NoneLeft::Closed));
-    }
-
-    #[test]
     fn what_must_be_left_out_blocks_until_the_window_is_beyond_it() {
         let counter = Counter::new(millis(1_000), millis(1_010));
         counter.skip_beyond(millis(1_020));
-        assert_eq!(counter.take(1), Err(NoneLeft::UsedUp));
+        assert_eq!(counter.take(1), Err(UsedUp));
         counter.raise(millis(1_030));
         assert_eq!(counter.take(1), Ok((1_020 << 18) + 1));
     }
@@ -228,10 +183,7 @@ mod tests {
         };
         let (taken, ()) = tokio::join!(waiting, raising);
         assert_eq!(taken, Ok(1_001 << 18));
-        assert_eq!(
-            counter.take_within(u64::from(u32::MAX), Duration::from_secs(1)).await,
-            Err(NoneLeft::UsedUp)
-        );
+        assert_eq!(counter.take_within(u64::from(u32::MAX), Duration::from_secs(1)).await, Err(UsedUp));
     }
 
     /// Four threads take batches while a fifth raises the limit and a sixth steps the time.
@@ -322,7 +274,6 @@ mod tests {
                     Deed::SkipBeyond(ms) => counter.skip_beyond(millis(ms)),
                 }
             }
-            prop_assert!(last < hybrid::first_beyond(counter.close()));
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     clock::UnixNanos,
     tso::{
-        counter::{Counter, NoneLeft},
+        counter::{Counter, UsedUp},
         hybrid::{PER_MILLI, Timestamp},
         keeper::Reserve,
         window::Span,
@@ -38,18 +38,6 @@ pub enum NoIds {
     /// The window could not be extended in time. May be repeated.
     #[error("can not get timestamp")]
     UsedUp,
-    /// The term gives out nothing any more.
-    #[error("can not get timestamp")]
-    Closed,
-}
-
-impl From<NoneLeft> for NoIds {
-    fn from(none: NoneLeft) -> Self {
-        match none {
-            NoneLeft::UsedUp => Self::UsedUp,
-            NoneLeft::Closed => Self::Closed,
-        }
-    }
 }
 
 /// The ids of one term.
@@ -78,18 +66,18 @@ impl Ids {
         }
         let count = u64::from(count);
         let taken = match self.counter.take(count) {
-            Err(NoneLeft::UsedUp) => {
+            Ok(first) => Ok(first),
+            Err(UsedUp) => {
                 self.missed.fetch_max(count, Ordering::AcqRel);
                 self.low.notify_one();
                 self.counter.take_within(count, PATIENCE).await
             }
-            taken => taken,
         };
         if self.counter.left() < LOW {
             self.low.notify_one();
         }
         // The largest end that can be stored is below 2^63 in this format.
-        i64::try_from(taken?).map_err(|_| NoIds::UsedUp)
+        taken.ok().and_then(|first| i64::try_from(first).ok()).ok_or(NoIds::UsedUp)
     }
 }
 

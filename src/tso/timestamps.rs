@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::{
     clock::UnixNanos,
     tso::{
-        counter::{Counter, NoneLeft},
+        counter::{Counter, UsedUp},
         hybrid::{PER_MILLI, Timestamp},
         keeper::Reserve,
         window::{Ahead, Span},
@@ -32,18 +32,6 @@ pub enum NoTimestamp {
     /// The window could not be extended in time. May be repeated.
     #[error("can not get timestamp")]
     UsedUp,
-    /// The term gives out nothing any more.
-    #[error("can not get timestamp")]
-    Closed,
-}
-
-impl From<NoneLeft> for NoTimestamp {
-    fn from(none: NoneLeft) -> Self {
-        match none {
-            NoneLeft::UsedUp => Self::UsedUp,
-            NoneLeft::Closed => Self::Closed,
-        }
-    }
 }
 
 /// The timestamps of one term.
@@ -81,9 +69,9 @@ impl Timestamps {
     /// [`NoTimestamp`]; none was taken.
     pub fn alloc(&self, count: u32) -> Result<Timestamp, NoTimestamp> {
         let count = Self::checked(count)?;
-        self.counter.take(count).map(Timestamp).map_err(|none| {
+        self.counter.take(count).map(Timestamp).map_err(|UsedUp| {
             self.low.notify_one();
-            none.into()
+            NoTimestamp::UsedUp
         })
     }
 
@@ -93,9 +81,12 @@ impl Timestamps {
     /// [`NoTimestamp`]; none was taken.
     pub async fn alloc_patiently(&self, count: u32) -> Result<Timestamp, NoTimestamp> {
         match self.alloc(count) {
-            Err(NoTimestamp::UsedUp) => {
-                self.counter.take_within(u64::from(count), PATIENCE).await.map(Timestamp).map_err(Into::into)
-            }
+            Err(NoTimestamp::UsedUp) => self
+                .counter
+                .take_within(u64::from(count), PATIENCE)
+                .await
+                .map(Timestamp)
+                .map_err(|UsedUp| NoTimestamp::UsedUp),
             taken => taken,
         }
     }

@@ -31,7 +31,8 @@ struct Change {
 
 /// Reads every change of the cluster below `root` and checks, for rootcoord:
 ///
-/// * the windows of timestamps and ids never get smaller, and are never removed;
+/// * the windows of timestamps and ids are never removed, and get smaller only as the
+///   last act of a term: one that leaves on purpose gives back what it did not use;
 /// * nothing of rootcoord's metadata changes while nobody holds the ACTIVE key.
 ///
 /// Returns the terms in their order. Only for an etcd whose history was not compacted,
@@ -43,7 +44,7 @@ pub async fn audit(client: &mut Client, root: &str) -> Vec<Term> {
     let changes = changes(client, root).await;
     let terms = terms(&changes, &format!("{root}/meta/session/rootcoord"));
     for window in ["timestamp", "idTimestamp"] {
-        check_window(&changes, &format!("{root}/kv/gid/{window}"));
+        check_window(&changes, &terms, &format!("{root}/kv/gid/{window}"));
     }
     let metadata =
         [format!("{root}/meta/root-coord/"), format!("{root}/meta/snapshots/"), format!("{root}/kv/gid/")];
@@ -85,21 +86,32 @@ fn terms(changes: &[Change], active_key: &str) -> Vec<Term> {
     terms
 }
 
-fn check_window(changes: &[Change], key: &str) {
-    let mut newest: Option<u64> = None;
+fn check_window(changes: &[Change], terms: &[Term], key: &str) {
+    let term_of = |change: &Change| terms.iter().rposition(|term| term.from <= change.revision);
+    let mut newest: Option<(u64, Option<usize>)> = None;
+    let mut shrunk = None;
     for change in changes.iter().filter(|change| change.key == key) {
         let value =
             change.value.as_deref().and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)));
         let value = value
             .unwrap_or_else(|| panic!("{key} became {:?} at revision {}", change.value, change.revision));
-        if let Some(newest) = newest {
+        let term = term_of(change);
+        assert!(
+            shrunk.is_none() || shrunk != term,
+            "{key} was used on after it was given back: revision {}",
+            change.revision
+        );
+        if let Some((newest, its_term)) = newest
+            && value < newest
+        {
+            let at = change.revision;
             assert!(
-                value >= newest,
-                "{key} went back from {newest} to {value} at revision {}",
-                change.revision
+                term == its_term,
+                "{key} went back from {newest} to {value} at revision {at}, by a successor"
             );
+            shrunk = term;
         }
-        newest = Some(value);
+        newest = Some((value, term));
     }
 }
 
@@ -139,6 +151,7 @@ mod tests {
     use crate::etcd::Etcd;
 
     const ACTIVE: &str = "r/meta/session/rootcoord";
+    const WINDOW: &str = "r/kv/gid/timestamp";
 
     /// Puts in that order; an empty value deletes.
     async fn history(etcd: &Etcd, puts: &[(&str, &[u8])]) -> Vec<Term> {
@@ -171,11 +184,27 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "went back")]
-    async fn a_window_that_goes_back_is_found() {
+    async fn a_successor_that_sets_a_window_back_is_found() {
+        let etcd = Etcd::single().await.unwrap();
+        let (one, two) = (session(1), session(2));
+        history(&etcd, &[(ACTIVE, &one), (WINDOW, &[2; 8]), (ACTIVE, &two), (WINDOW, &[1; 8])]).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "used on after it was given back")]
+    async fn a_window_that_is_used_after_it_was_given_back_is_found() {
         let etcd = Etcd::single().await.unwrap();
         let one = session(1);
-        history(&etcd, &[(ACTIVE, &one), ("r/kv/gid/timestamp", &[2; 8]), ("r/kv/gid/timestamp", &[1; 8])])
-            .await;
+        history(&etcd, &[(ACTIVE, &one), (WINDOW, &[2; 8]), (WINDOW, &[1; 8]), (WINDOW, &[3; 8])]).await;
+    }
+
+    #[tokio::test]
+    async fn a_window_may_be_given_back_at_the_end_of_a_term() {
+        let etcd = Etcd::single().await.unwrap();
+        let (one, two) = (session(1), session(2));
+        let used =
+            [(ACTIVE, &one[..]), (WINDOW, &[3; 8]), (WINDOW, &[1; 8]), (ACTIVE, &two), (WINDOW, &[2; 8])];
+        history(&etcd, &used).await;
     }
 
     #[tokio::test]

@@ -105,6 +105,7 @@ impl Bed {
     /// When etcd's client can't be had.
     pub async fn sessions(&self) -> Sessions {
         Sessions::new(self.store().await, ROOT, "rootcoord")
+            .again(self.etcd.endpoints(), self.options.clone())
     }
 
     /// A client that follows the ACTIVE one.

@@ -131,6 +131,8 @@ impl Direct {
             .map_err(|e| Failure::Connect { address: address.to_owned(), reason: chain(&e) })?;
         Ok(endpoint
             .connect_timeout(DIAL)
+            // The deadline that Milvus's proxies set for a timestamp.
+            .timeout(Duration::from_secs(10))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true))

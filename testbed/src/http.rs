@@ -34,8 +34,9 @@ pub async fn get(address: &str, path: &str) -> std::io::Result<Answer> {
 pub async fn request(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{kind}Content-Length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all(head.as_bytes()).await?;

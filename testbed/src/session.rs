@@ -1,9 +1,10 @@
 //! The sessions of a role as they stand in etcd, read as any Milvus component reads them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use etcd_client::{Client, GetOptions, WatchOptions};
+use etcd_client::{Client, ConnectOptions, GetOptions, GetResponse, WatchOptions};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 /// One session key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ struct Value {
 /// The sessions of one role of one cluster.
 #[derive(Clone)]
 pub struct Sessions {
-    client: Client,
+    client: Arc<Mutex<Client>>,
+    again: Option<Arc<(Vec<String>, ConnectOptions)>>,
     role: String,
     prefix: String,
 }
@@ -55,7 +57,28 @@ impl std::fmt::Debug for Sessions {
 impl Sessions {
     /// Those of `role` in the cluster below `root` (`etcd.rootPath`).
     pub fn new(client: Client, root: &str, role: &str) -> Self {
-        Self { client, role: role.to_owned(), prefix: format!("{root}/meta/session/{role}") }
+        let client = Arc::new(Mutex::new(client));
+        Self { client, again: None, role: role.to_owned(), prefix: format!("{root}/meta/session/{role}") }
+    }
+
+    /// Connects anew when etcd does not know the login any more: its tokens expire.
+    #[must_use]
+    pub fn again(mut self, endpoints: Vec<String>, options: ConnectOptions) -> Self {
+        self.again = Some(Arc::new((endpoints, options)));
+        self
+    }
+
+    async fn read(&self) -> Result<GetResponse, etcd_client::Error> {
+        let options = || Some(GetOptions::new().with_prefix());
+        let mut client = self.client.lock().await.clone();
+        match (client.get(self.prefix.as_str(), options()).await, &self.again) {
+            (Err(e), Some(again)) if e.to_string().contains("invalid auth token") => {
+                let mut fresh = Client::connect(&again.0, Some(again.1.clone())).await?;
+                *self.client.lock().await = fresh.clone();
+                fresh.get(self.prefix.as_str(), options()).await
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// The role: `rootcoord`.
@@ -73,8 +96,7 @@ impl Sessions {
     /// # Errors
     /// Those of etcd.
     pub async fn all(&self) -> Result<Vec<Session>, etcd_client::Error> {
-        let mut client = self.client.clone();
-        let answer = client.get(self.prefix.as_str(), Some(GetOptions::new().with_prefix())).await?;
+        let answer = self.read().await?;
         Ok(answer.kvs().iter().filter_map(parse).collect())
     }
 
@@ -106,15 +128,15 @@ impl Sessions {
         wanted: impl Fn(&[Session]) -> bool,
     ) -> Vec<Session> {
         let follow = async {
-            let mut client = self.client.clone();
             loop {
-                let answer = client.get(self.prefix.as_str(), Some(GetOptions::new().with_prefix())).await?;
+                let answer = self.read().await?;
                 let sessions: Vec<Session> = answer.kvs().iter().filter_map(parse).collect();
                 if wanted(&sessions) {
                     return Ok::<_, etcd_client::Error>(sessions);
                 }
                 let read = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
                 let options = WatchOptions::new().with_prefix().with_start_revision(read + 1);
+                let mut client = self.client.lock().await.clone();
                 let mut stream = client.watch(self.prefix.as_str(), Some(options)).await?;
                 while let Some(answer) = stream.message().await? {
                     if !answer.events().is_empty() || answer.canceled() {

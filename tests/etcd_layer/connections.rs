@@ -180,7 +180,7 @@ async fn large_ranges_come_whole_and_as_of_one_revision() {
 }
 
 async fn put_many(servers: &Servers, n: usize) {
-    if n % 100 != 0 {
+    if !n.is_multiple_of(100) {
         return;
     }
     let ops: Vec<_> = (n..n + 100).map(|n| etcd_client::TxnOp::put(format!("q/{n:05}"), "", None)).collect();

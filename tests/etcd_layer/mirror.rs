@@ -21,6 +21,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::{LIMIT, Names, PATIENCE, connect, put, wait_until};
 
+/// Values and mod revisions by key.
+type Content = BTreeMap<String, (Vec<u8>, Revision)>;
+
 /// What a listener makes of the mirror's events, and whether they kept their word.
 #[derive(Debug, Default)]
 pub(crate) struct Copy {
@@ -30,7 +33,7 @@ pub(crate) struct Copy {
     loading: Option<BTreeMap<String, (Vec<u8>, Revision)>>,
     pub(crate) at: Revision,
     /// What `keys` was at each revision that was complete.
-    pub(crate) checkpoints: Vec<(Revision, BTreeMap<String, (Vec<u8>, Revision)>)>,
+    pub(crate) checkpoints: Vec<(Revision, Content)>,
     pub(crate) keep_checkpoints: bool,
     pub(crate) events: usize,
 }

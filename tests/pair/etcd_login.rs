@@ -60,7 +60,8 @@ async fn an_expired_token_costs_neither_the_term_nor_a_call() {
     let load = Load::start(&client, Shape { pace: Duration::from_millis(20), ..Shape::default() });
     // Several lives of a token, some of them without anything to write.
     tokio::time::sleep(Duration::from_secs(7)).await;
-    client.create_database("later").await.unwrap();
+    // The test's own token has expired, too.
+    bed.client().await.create_database("later").await.unwrap();
     load.successes(50, SOON).await;
     let history = load.stop().await;
     history.assert_ordered();

@@ -41,7 +41,7 @@ async fn each_kill_makes_exactly_one_new_term_until_the_last_one_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_kills_with_restarts_lose_no_order_and_no_database() {
     let bed = Bed::new(PROGRAM).await;
-    let plan = |name: &str| bed.elsewhere(name).set(LEASE, LONG_LEASE);
+    let plan = |name: &str| bed.plan(name).set(LEASE, LONG_LEASE);
     let (mut active, mut standby) = bed.pair_of(plan("first"), plan("second")).await;
     let client = bed.client().await;
     let load = Load::start(&client, Shape::default());

@@ -23,19 +23,21 @@ async fn a_frozen_active_one_is_replaced_and_answers_nothing_old_when_it_wakes()
     load.successes(100, SOON).await;
     loyal.successes(100, SOON).await;
 
-    let frozen = active.process.freeze().await;
+    // The calls on their way to it hang, as with any server that stands still.
+    active.process.freeze().await;
     standby.serves(LEASE_END).await;
-    load.success_since(frozen, LEASE_END).await;
-    load.successes(100, SOON).await;
+    let newcomers = Load::start(&client.separate(), Shape::default());
+    newcomers.successes(100, SOON).await;
 
     let before = active.process.log.mark();
     let woken = active.process.thaw();
     active.process.log.wait(before, "rootcoord is in STANDBY ...", SOON).await;
-    load.successes(100, SOON).await;
+    load.success_since(woken, SOON).await;
+    newcomers.successes(100, SOON).await;
     let loyal = loyal.stop().await;
     let stale = loyal.since(woken);
     assert_eq!(stale.successes().count(), 0, "the deposed one answered a call that began after its end");
-    load.stop().await.and(loyal).assert_ordered();
+    load.stop().await.and(loyal).and(newcomers.stop().await).assert_ordered();
 
     // The same process, and again of use.
     let again = bed.session_of(&active).await;

@@ -14,7 +14,8 @@ async fn takes_over(bed: &Bed, first: Plan, second: Plan, ask: Ask) {
     let client = bed.client().await;
     client.create_database("kept").await.unwrap();
     let load = Load::start(&client, Shape { ask, ..Shape::default() });
-    load.successes(100, SOON).await;
+    // Long enough for the two to know each other: before that, only the lease tells.
+    load.successes(500, SOON).await;
 
     let killed = active.kill().await;
     standby.serves(FAST).await;

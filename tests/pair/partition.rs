@@ -206,13 +206,15 @@ fn one_deposed_by_a_lie_whose_etcd_is_slow_answers_nothing_old() {
         let (first, second) = bed.pair_of(first, plan("second", scene.b())).await;
         let client = bed.client().await;
         let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        load.successes(500, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
         let term = bed.active().await;
 
-        slow.hang();
+        // The standby can't tell this from a death; and then the ACTIVE one hears nothing
+        // of its end.
         network.reject(scene.a(), scene.b());
-        // The standby can't tell this from a death, and the ACTIVE one hears of nothing.
+        second.says("verdict=hint", FAST).await;
+        slow.hang();
         let next = bed.sessions().await.wait_active("another", FAST, |s| s.revision > term.revision).await;
         assert_eq!(next.address, second.address());
         let deposed = Instant::now();

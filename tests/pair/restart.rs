@@ -41,7 +41,7 @@ async fn a_restarted_active_one_hides_no_death_from_its_standby() {
     let plan = |name| bed.elsewhere(name).set(LEASE, LONG_LEASE);
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
     let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(100, SOON).await;
+    load.successes(500, SOON).await;
     let killed = first.kill().await;
     let again = first.plan().start();
     load.success_since(killed, FAST).await;

@@ -58,8 +58,7 @@ async fn killed_it_costs_no_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn registers_again_with_a_fresh_lease_when_its_lease_is_lost() {
     let bed = Bed::new(PROGRAM).await;
-    let plan = |name| bed.plan(name).set(LEASE, LONG_LEASE);
-    let (active, standby) = bed.pair_of(plan("first"), plan("second")).await;
+    let (active, standby) = bed.pair().await;
     let mut store = bed.store().await;
     let mut lost = bed.session_of(&standby).await;
     for _ in 0..3 {

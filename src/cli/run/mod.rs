@@ -11,7 +11,7 @@ pub(super) mod translate;
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::signal::unix::SignalKind;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{pid_file::PidFile, proxies::AskedProxies};
@@ -29,11 +29,10 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
-    net::{Dial, Tcp},
+    net::{Dial, Tcp, listen},
     rootcoord::{
         core::RootCoord,
         events::RootCoordEvents,
-        metrics_info::Deployment,
         service::{Parts, RootCoordService},
     },
     rpc::{
@@ -162,7 +161,7 @@ async fn live(
     let metrics_port = settings.metrics_port.map_or_else(ManagementPort::default, ManagementPort::Set);
     let management_listener = http::bind(http::ANY_INTERFACE, metrics_port).await?;
     let port = settings.node.port;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+    let listener = listen((Ipv4Addr::UNSPECIFIED, port).into())
         .await
         .map_err(|source| StartError::Listen { port, section: role.section(), source })?;
     let port = listener.local_addr().map_or(port, |address| address.port());
@@ -222,7 +221,7 @@ async fn live(
             clock: Arc::clone(&clock),
             config: Arc::clone(&config.store),
             channels: settings.channels.clone(),
-            deployment: Deployment::default(),
+            deployment: translate::deployment(),
             proxies: Arc::new(asked_proxies),
         },
         Arc::clone(&health),

@@ -4,14 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, ConfigStore, OnLost, Settings},
-    election::{gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules},
+    election::{
+        gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules,
+        session::MILVUS_VERSION,
+    },
     etcd::{
         keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
-    rootcoord::core::RootCoordSettings,
-    rpc::{clients::ClientSettings, link::LinkSettings, server::Sizes},
+    rootcoord::{core::RootCoordSettings, metrics_info::Deployment},
+    rpc::{
+        clients::{ClientSettings, Ladder},
+        link::LinkSettings,
+        server::Sizes,
+    },
     telemetry::log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
 };
 
@@ -88,6 +95,16 @@ pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordS
     )
 }
 
+/// What GetMetrics tells of the build. Its readers expect the release that they belong to.
+pub(in crate::cli) fn deployment() -> Deployment {
+    Deployment {
+        deploy_mode: "DISTRIBUTED".to_owned(),
+        build_version: MILVUS_VERSION.to_owned(),
+        system_version: format!("milvus-coord/{}", env!("CARGO_PKG_VERSION")),
+        ..Deployment::default()
+    }
+}
+
 fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
@@ -101,6 +118,11 @@ pub(in crate::cli) fn clients(settings: &config::GrpcSettings) -> ClientSettings
         },
         sizes: Sizes { receive: settings.to_proxy.receive, send: settings.to_proxy.send },
         compress: settings.client.compression,
+        ladder: Ladder {
+            most_attempts: settings.client.max_attempts,
+            first_pause: settings.client.initial_backoff,
+            longest_pause: settings.client.max_backoff,
+        },
         ..ClientSettings::default()
     }
 }

@@ -1,5 +1,6 @@
 use milvus_proto::{common::StateCode, peer::Phase};
-use tokio::net::TcpListener;
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use super::*;
 use crate::cli::testing::{
@@ -72,6 +73,29 @@ async fn instances_that_do_not_answer_hold_up_nobody() {
     assert!(text.contains("rootcoord-5 is no session (trailing characters"), "{text}");
     let of_alive = text.lines().find(|line| line.contains(&alive.address())).unwrap();
     assert!(of_alive.starts_with("rootcoord  STANDBY     3 "), "{of_alive}");
+}
+
+#[tokio::test]
+async fn a_key_that_changes_hands_meanwhile_is_looked_at_again() {
+    let cluster = Cluster::start().await;
+    let (arrived, first_asked) = oneshot::channel();
+    let (go, held) = oneshot::channel();
+    let leaving = Script { held: Mutex::new(Some((arrived, held))), ..Script::own(said(7, Phase::Standby)) };
+    let leaving = Fake::start(leaving).await;
+    let next = Fake::start(Script::own(said(9, Phase::Active))).await;
+    cluster.register(&own_session(7, leaving.address()), true).await;
+    cluster.register(&own_session(9, next.address()), false).await;
+    let hand_over = async {
+        first_asked.await.unwrap();
+        cluster.register(&own_session(9, next.address()), true).await;
+        go.send(()).unwrap();
+    };
+    let ((exit, text), ()) = tokio::join!(run(&cluster, patient()), hand_over);
+    assert_eq!(exit, Exit::Done, "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[1].starts_with("rootcoord  ACTIVE   9 "), "{text}");
+    assert!(lines[2].starts_with("rootcoord  STANDBY  7 "), "{text}");
 }
 
 #[tokio::test]

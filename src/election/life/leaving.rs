@@ -97,7 +97,9 @@ impl Life {
         let Phase::Closing(loss) = self.phase else { return vec![] };
         match loss {
             Loss::Left(LeaveCause::Signal) => self.give_back(Exit::Done),
-            Loss::Deposed | Loss::LeaseGone | Loss::ForeignWrite if self.settings.exit_on_loss => {
+            Loss::Deposed | Loss::LeaseGone | Loss::ForeignWrite | Loss::EtcdReplaced
+                if self.settings.exit_on_loss =>
+            {
                 self.give_back(Exit::TermLost)
             }
             _ => self.register_anew(),

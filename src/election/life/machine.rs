@@ -195,6 +195,7 @@ impl Life {
             Event::LeaseUntil(lease, until) => self.lease_until(lease, until),
             Event::LeaseGone(lease) => self.lease_gone(lease),
             Event::SessionGone => self.session_gone(),
+            Event::EtcdReplaced => self.etcd_replaced(),
             Event::Mirrored { at, holder, in_step } => self.mirrored(now, at, holder, in_step),
             Event::PeerRegistered(peer, at) => self.peer_registered(now, &peer, at),
             Event::ProcessGone(server_id) => {
@@ -267,6 +268,20 @@ impl Life {
     /// Without its session a standby is nobody's successor, whatever its lease says.
     fn session_gone(&mut self) -> Vec<Action> {
         if self.phase == Phase::Standby { self.register_anew() } else { vec![] }
+    }
+
+    /// Starts over as standby. Revisions count anew, so none is compared with an old one.
+    fn etcd_replaced(&mut self) -> Vec<Action> {
+        self.mirrored = Revision(0);
+        self.not_before = Revision(0);
+        self.holder = None;
+        self.verdict = None;
+        self.hinted = None;
+        match self.own_term() {
+            Some(epoch) => self.lost(epoch, Loss::EtcdReplaced),
+            None if self.phase == Phase::Standby => self.register_anew(),
+            None => vec![],
+        }
     }
 
     pub(super) fn register_anew(&mut self) -> Vec<Action> {

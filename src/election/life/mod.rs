@@ -97,6 +97,8 @@ pub enum Loss {
     ActivationFailed,
     /// Something else wrote what only this term may write.
     ForeignWrite,
+    /// Etcd is another one, or an older state of it.
+    EtcdReplaced,
     /// Left on purpose.
     Left(LeaveCause),
 }
@@ -154,6 +156,8 @@ pub enum Event {
     LeaseGone(LeaseId),
     /// The mirror shows that the own session's key is gone.
     SessionGone,
+    /// Another etcd answers, or it was restored from a backup: nothing known of it holds.
+    EtcdReplaced,
     /// The mirror has everything up to this revision, and then the key was held so.
     Mirrored {
         /// Up to when.

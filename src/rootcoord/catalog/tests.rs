@@ -1,10 +1,17 @@
+use std::collections::BTreeMap;
+
+use milvus_proto::etcd::{CollectionInfo, DatabaseInfo, PartitionInfo};
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::{
     etcd::{call::Header, commit::memory::MemoryStore, txn::KeyValue},
-    ids::LeaseId,
-    rootcoord::keys::DEFAULT_DB,
+    ids::{CollectionId, LeaseId, PartitionId},
+    rootcoord::{
+        history::Version,
+        keys::{DEFAULT_DB, TOMBSTONE},
+    },
 };
 
 fn keys() -> Keys {

@@ -269,30 +269,10 @@ async fn on_the_way_out_everything_is_written_up_to_the_revision_that_is_named()
     assert_eq!(instance.create("films", None).await, Err(Failure::NoTerm));
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(last, bed.store.revision(), "nothing is written after it");
-    assert_eq!(instance.timestamp(1).await, Err(Failure::NoTerm));
-    assert_eq!(instance.id(1).await, Err(Failure::NoTerm));
 }
 
 #[tokio::test(start_paused = true)]
-async fn hand_overs_do_not_push_time_ahead_of_the_clock() {
-    let bed = Bed::new();
-    let mut last = Timestamp(0);
-    for _ in 0..20 {
-        let mut instance = bed.instance();
-        instance.take_over(&bed.store).await;
-        for _ in 0..5 {
-            let ts = instance.timestamp(1_000).await.expect("serves");
-            assert!(ts > last);
-            last = Timestamp(ts.0 + 999);
-        }
-        instance.core.drain().await;
-        instance.core.deactivate().await;
-    }
-    assert!(last.physical().since(bed.clock.wall()) < Duration::from_millis(100));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_draining_that_etcd_does_not_answer_ends_after_a_second() {
+async fn a_draining_that_etcd_does_not_answer_ends_within_a_second() {
     let bed = Bed::new();
     let mut instance = bed.instance();
     let epoch = instance.take_over(&bed.store).await;

@@ -10,7 +10,6 @@ mod follower;
 mod messages;
 mod proxies;
 mod retry;
-mod sessions;
 mod target;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -24,7 +23,6 @@ pub use self::{
     messages::{Call, Reply, Stub},
     proxies::Proxies,
     retry::Ladder,
-    sessions::Sessions,
     target::{Nodes, Target},
 };
 use crate::{

@@ -135,6 +135,8 @@ fn tells_about_itself(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const OWN: ServerId = ServerId(7);
@@ -246,6 +248,54 @@ mod tests {
         let standing = Standing::Standby { active: Some((me, ME)) };
         assert_eq!(decide(&standing, OWN, &address(None, None), DDL, true), WAIT);
         assert_eq!(decide(&standing, OWN, &address(Some(7), Some(100)), DDL, true), WAIT_AWAY);
+    }
+
+    /// Ids 1 to 4 and epochs 1 to 3, in any combination: what mirrors that lag behind
+    /// each other, and processes that have not heard of their own end, may believe.
+    fn any_standing() -> impl Strategy<Value = Standing> {
+        let epoch = || (1..4_i64).prop_map(Epoch);
+        let peer = || (1..5_i64).prop_map(|id| Peer { server_id: ServerId(id), address: format!("{id}:1") });
+        prop_oneof![
+            Just(Standing::Starting),
+            Just(Standing::Standby { active: None }),
+            (peer(), epoch()).prop_map(|active| Standing::Standby { active: Some(active) }),
+            epoch().prop_map(|epoch| Standing::Activating { epoch }),
+            epoch().prop_map(|epoch| Standing::Active { epoch }),
+            epoch().prop_map(|epoch| Standing::Suspended { epoch }),
+            epoch().prop_map(|epoch| Standing::HandingOver { epoch }),
+            (peer(), epoch()).prop_map(|(to, epoch)| Standing::Forwarding { to, epoch }),
+            Just(Standing::Leaving),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_mirrors_show_a_call_goes_one_hop_at_most_and_runs_where_it_was_meant_to(
+            standings in proptest::collection::vec(any_standing(), 4),
+            entry in 1..5_usize,
+            id in proptest::option::of(1..5_i64),
+        ) {
+            let at = |place: usize| (&standings[place - 1], ServerId(i64::try_from(place).unwrap()));
+            let (standing, own) = at(entry);
+            let asked = address(id, None);
+            match decide(standing, own, &asked, DDL, true) {
+                Decision::Serve => {
+                    let active = matches!(standing, Standing::Active { .. });
+                    prop_assert!(active && id.is_none_or(|id| ServerId(id) == own));
+                }
+                Decision::Forward { to, epoch } => {
+                    prop_assert!(standing.own_epoch().is_none());
+                    let (standing, own) = at(usize::try_from(to.server_id.0).unwrap());
+                    let forwarded = address(Some(to.server_id.0), Some(epoch.0));
+                    match decide(standing, own, &forwarded, DDL, true) {
+                        Decision::Serve => prop_assert_eq!(standing, &Standing::Active { epoch }),
+                        Decision::Forward { .. } => prop_assert!(false, "a second hop"),
+                        Decision::NotReady | Decision::PushAway(_) | Decision::Wait(_) => {}
+                    }
+                }
+                Decision::NotReady | Decision::PushAway(_) | Decision::Wait(_) => {}
+            }
+        }
     }
 
     #[test]

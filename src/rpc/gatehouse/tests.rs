@@ -288,6 +288,8 @@ async fn who_forwarded_to_the_wrong_one_looks_again_once() {
     });
     assert_away(&answer.unwrap_err(), "node not match[expectedNodeID=4][actualNodeID=4]");
     assert_eq!(*right.toy.created.lock(), ["x"]);
+    // It waited once for each of the two calls, and not after the second wrong one.
+    assert_eq!(*standby.hooks.waited.lock(), [false, false]);
 }
 
 #[tokio::test]

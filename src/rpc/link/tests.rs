@@ -65,10 +65,18 @@ fn not_opened(result: Result<Link, LinkError>, expected: Ended) {
 #[tokio::test]
 async fn an_open_connection_ends_with_the_peers_reset_or_fin() {
     for with_reset in [true, false] {
-        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let (close, mut closed) = tokio::sync::oneshot::channel::<()>();
         let (address, _task) = peer(move |mut stream| async move {
             stream.write_all(&SETTINGS_FRAME).await.unwrap();
-            let _ = closed.await;
+            // Closing with something unread would be a reset, too.
+            let mut buf = [0; 1024];
+            loop {
+                tokio::select! {
+                    biased;
+                    read = stream.read(&mut buf) => assert!(read.unwrap() > 0),
+                    _ = &mut closed => break,
+                }
+            }
             if with_reset {
                 reset(stream);
             }

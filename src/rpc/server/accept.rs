@@ -15,9 +15,10 @@ use crate::{
 
 /// How long accepting rests when the process has no descriptor left.
 const REST: Duration = Duration::from_millis(50);
-/// How many calls of a connection may have been cancelled before they were looked
-/// at. A process that was stopped for a while finds many, and keeps the connection.
-const MOST_CANCELLED_UNSEEN: usize = 100_000;
+/// How many calls of a connection may have been broken off, by the peer before they
+/// were looked at or from here. A process that was stopped for a while finds many, and
+/// keeps the connection.
+const MOST_BROKEN_OFF: usize = 100_000;
 
 pub(super) struct Acceptor {
     pub(super) front: Arc<Front>,
@@ -66,8 +67,8 @@ impl Acceptor {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADER_LIST)
-            .max_pending_accept_reset_streams(MOST_CANCELLED_UNSEEN)
-            .max_local_error_reset_streams(None)
+            .max_pending_accept_reset_streams(MOST_BROKEN_OFF)
+            .max_local_error_reset_streams(MOST_BROKEN_OFF)
             .keep_alive_interval(self.settings.ping_every)
             .keep_alive_timeout(self.settings.ping_timeout)
             .auto_date_header(false)

@@ -7,6 +7,7 @@
 //! silence.
 
 mod accept;
+mod descriptors;
 mod front;
 mod health;
 mod inbound;
@@ -29,7 +30,7 @@ use crate::{net::Accept, rpc::gatehouse::Gatehouse};
 /// How connections are served.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerSettings {
-    /// The most connections at once. More wait unaccepted.
+    /// The most connections at once, as far as there are descriptors. More wait unaccepted.
     pub most_connections: usize,
     /// Pings a client that has been idle for that long.
     pub ping_every: Duration,
@@ -86,7 +87,8 @@ pub enum StartError {
 
 impl Server {
     /// Serves `services`, behind the gatehouse where they are the role's, and the
-    /// standard health and reflection services.
+    /// standard health and reflection services. Raises the process's limit of file
+    /// descriptors to what the system grants.
     ///
     /// # Errors
     /// [`StartError`].
@@ -107,9 +109,10 @@ impl Server {
         let report = health::report(reporter, guarded, gatehouse.standing());
         tasks.spawn(stop.clone().run_until_cancelled_owned(report));
         let front = Arc::new(Front::new(services, gatehouse.clone()));
+        let most = descriptors::connections(settings.most_connections, descriptors::raise_limit());
         let acceptor = accept::Acceptor {
             front,
-            settings,
+            settings: ServerSettings { most_connections: most, ..settings },
             stop: stop.clone(),
             kill: kill.clone(),
             tasks: tasks.clone(),

@@ -59,6 +59,7 @@ impl Events {
             | TermEnd::KeyDeleted
             | TermEnd::LeaseLost
             | TermEnd::ForeignWrite
+            | TermEnd::EtcdReplaced
             | TermEnd::ActivationFailed => {
                 warn!(epoch = epoch.0, cause = end.name(), "the term is over");
             }
