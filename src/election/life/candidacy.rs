@@ -147,7 +147,10 @@ impl Life {
         self.deposing_foreign = None;
         self.forwarding = None;
         self.suspended = false;
-        let mut quiet = campaign.certainty.quiet_after(self.settings.proof_window);
+        // The kernel's word often comes a moment after the reset that made the hint.
+        let gone = campaign.against.as_ref().is_some_and(|held| self.gone.contains(&held.victim.server_id));
+        let certainty = if gone { Certainty::Certain } else { campaign.certainty };
+        let mut quiet = certainty.quiet_after(self.settings.proof_window);
         if campaign.after_foreign {
             quiet = quiet.max(self.settings.foreign_wait);
         }

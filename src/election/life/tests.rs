@@ -163,6 +163,19 @@ fn after_a_hint_the_successor_waits_until_the_victims_proofs_are_old() {
 }
 
 #[test]
+fn a_hint_that_the_kernel_confirms_in_time_costs_no_wait() {
+    let mut told = Told::standby(settings());
+    let campaign = told.campaign(Event::Hint(other()));
+    assert_eq!(told.step(Event::ProcessGone(OTHER)), []);
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(61))));
+    let own = Victim { epoch: Epoch(61), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(61, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(61), quiet_at: at(0) }]
+    );
+}
+
+#[test]
 fn a_hint_about_another_term_deposes_nobody() {
     let mut told = Told::standby(settings());
     let earlier = Victim { epoch: Epoch(40), server_id: OTHER };
