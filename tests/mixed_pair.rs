@@ -146,3 +146,24 @@ async fn a_real_one_that_was_frozen_does_not_set_the_clock_back_when_it_wakes() 
     let after = client.separate().alloc_timestamp(1).await.unwrap();
     assert!(after.first > last, "{after:?} after {last}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_both_kinds() {
+    let mixed = or_skip!(Mixed::new().await);
+    let (real, ours) = mixed.bed.pair_of(mixed.real(LONG), mixed.ours(LONG)).await;
+    let endpoint = mixed.bed.etcd.endpoint(0).replace("http://", "");
+    let output = tokio::process::Command::new(PROGRAM)
+        .args(["status", "--json"])
+        .env_clear()
+        .env("ETCD_ENDPOINTS", endpoint)
+        .current_dir(ours.folder())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(SOON, output).await.expect("status ends").unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |instance: &Instance| rows.iter().find(|row| row["address"] == instance.address()).unwrap();
+    assert_eq!((&row(&real)["state"], &row(&real)["software"]), (&"ACTIVE".into(), &"milvus/2.3.5".into()));
+    assert!(row(&real)["lag_revisions"].is_null(), "a real one does not tell: {rows:#?}");
+    assert_eq!(row(&ours)["state"], "STANDBY");
+}

@@ -52,6 +52,8 @@ pub struct ClientSettings {
     pub names: Vec<String>,
     /// Between two calls.
     pub think: Range<Duration>,
+    /// How likely it is that a call looks the ACTIVE one up anew, though the old one works.
+    pub restless: f64,
     /// When it is to end.
     pub stop: CancellationToken,
 }
@@ -153,6 +155,9 @@ impl Client {
     }
 
     async fn connected(&mut self) -> Option<(RootCoordClient<Channel>, i64)> {
+        if self.settings.restless > 0.0 && self.rng.random_bool(self.settings.restless) {
+            self.coord = None;
+        }
         if self.coord.is_none() {
             let session = self.look_up().await?;
             let (host, port) = session.address.rsplit_once(':')?;
@@ -203,7 +208,9 @@ impl Client {
     }
 
     async fn ids(&mut self) {
-        let count = self.rng.random_range(1..200);
+        // Now and then so many that the window has to be extended soon: it holds 786 million.
+        let many = self.rng.random_bool(0.3);
+        let count = self.rng.random_range(if many { 100_000_000..390_000_000 } else { 1..200 });
         let begun = self.settings.history.begin(self.settings.id, Call::Ids(count), self.now());
         let request = AllocIdRequest { base: None, count };
         let answer =

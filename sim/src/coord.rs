@@ -58,12 +58,12 @@ pub struct CoordSettings {
 }
 
 impl CoordSettings {
-    /// Leases of two seconds, the least that etcd grants, and all rules.
-    pub fn new(endpoints: Vec<String>, rules: Rules) -> Self {
+    /// Leases of two seconds, the least that etcd grants.
+    pub fn new(endpoints: Vec<String>, rules: Rules, strict: bool) -> Self {
         Self {
             endpoints,
             lease_ttl: Duration::from_secs(2),
-            gate: GateSettings { proof_window: Duration::from_millis(100), strict: false, rules },
+            gate: GateSettings { proof_window: Duration::from_millis(100), strict, rules },
             fast_takeover: true,
         }
     }

@@ -309,7 +309,9 @@ impl Following {
             return Course::Silent;
         }
         match fate.ended().await {
-            End::ByPeer => Course::CutByPeer(self.target.holds),
+            // One that is told to end says goodbye, stops listening, and keeps its key until
+            // its lease ends; the refused redial that must follow tells it from a mere pause.
+            End::ByPeer | End::Farewell => Course::CutByPeer(self.target.holds),
             End::Otherwise => Course::Silent,
         }
     }

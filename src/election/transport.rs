@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,
+    time::Instant,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -29,9 +30,14 @@ use crate::net::{BoxIo, Dial};
 pub enum End {
     /// By the peer's reset or end of stream: its kernel closed the socket.
     ByPeer,
+    /// By this side right after the peer had spoken: it said goodbye in good order.
+    Farewell,
     /// By this side, a time-out, or a network error: says nothing about the peer.
     Otherwise,
 }
+
+/// A goodbye is acted upon at once; a ping that is not answered takes seconds.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is known of a connection from outside.
 #[derive(Clone, Debug)]
@@ -60,6 +66,7 @@ struct Traced {
     io: BoxIo,
     end: watch::Sender<Option<End>>,
     heard: Arc<AtomicBool>,
+    heard_at: Option<Instant>,
 }
 
 impl Traced {
@@ -79,7 +86,8 @@ impl Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
-        self.note(End::Otherwise);
+        let spoke = self.heard_at.is_some_and(|at| at.elapsed() < FAREWELL);
+        self.note(if spoke { End::Farewell } else { End::Otherwise });
     }
 }
 
@@ -94,7 +102,10 @@ impl AsyncRead for Traced {
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         match &polled {
             Poll::Ready(Ok(())) if wanted && buf.filled().len() == before => self.note(End::ByPeer),
-            Poll::Ready(Ok(())) => self.heard.store(true, Ordering::Release),
+            Poll::Ready(Ok(())) => {
+                self.heard.store(true, Ordering::Release);
+                self.heard_at = Some(Instant::now());
+            }
             Poll::Ready(Err(error)) => self.note_error(error),
             Poll::Pending => {}
         }
@@ -144,7 +155,7 @@ pub async fn connect(dial: &dyn Dial, address: &str, timeout: Duration) -> io::R
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let (end, receiver) = watch::channel(None);
     let heard = Arc::new(AtomicBool::new(false));
-    let traced = Traced { io, end, heard: Arc::clone(&heard) };
+    let traced = Traced { io, end, heard: Arc::clone(&heard), heard_at: None };
     let fate = Fate { end: receiver, heard };
 
     let mut once = Some(traced);

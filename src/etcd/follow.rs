@@ -192,9 +192,7 @@ impl Follower {
             Some(done) => {
                 // A member that is cut off would open the watch and then keep silent; and
                 // a restored etcd would too, until it gets to this revision again.
-                self.etcd
-                    .page(self.watched.start.as_bytes(), &self.watched.end, None, 1, CHECK_LIMIT)
-                    .await?;
+                self.etcd.read(&self.watched.start, CHECK_LIMIT).await?;
                 if self.etcd.incarnation() != self.incarnation {
                     return Err(Trouble::AnotherCluster);
                 }

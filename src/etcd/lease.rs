@@ -190,6 +190,8 @@ impl Inner {
                 tracing::info!(lease = self.lease.0, "main loop goes on, lease is renewed again");
             }
             let used = stream.as_ref().map_or_else(|| self.etcd.line().current(), KeepAlives::slot);
+            // A new connection takes its time, with encryption and a login most of all.
+            let patience = if stream.is_some() { patience } else { patience.max(self.ttl / 3) };
             let renewing = timeout(patience, self.renew(&mut stream)).await;
             match renewing {
                 Ok(Ok(renewal)) if self.count(renewal) => {

@@ -7,7 +7,6 @@ pub mod headers;
 mod identity;
 pub mod link;
 pub mod merr;
-pub mod peers;
 pub mod server;
 
 pub use self::identity::Identity;

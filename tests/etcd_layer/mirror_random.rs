@@ -94,7 +94,8 @@ async fn check(client: &mut etcd_client::Client, copy: &Mutex<Copy>, from: usize
     from + checkpoints.len()
 }
 
-async fn run(seed: u64) {
+/// How many states were compared.
+async fn run(seed: u64) -> usize {
     let mut random = StdRng::seed_from_u64(seed);
     let servers = Servers::single().await.unwrap();
     let mut client = servers.client().await.unwrap();
@@ -120,7 +121,7 @@ async fn run(seed: u64) {
     let checked = check(&mut client, &copy, checked).await;
     let copy = copy.lock();
     assert_eq!(copy.checkpoints.last().unwrap().0, last, "the end was compared");
-    assert!(checked > STEPS / 10, "only {checked} states were seen");
+    checked
 }
 
 #[tokio::test]
@@ -129,11 +130,14 @@ async fn random_histories_are_mirrored_exactly() {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => vec![1, 2, rand::rng().random()],
     };
+    let mut checked = 0;
     for seed in seeds {
         #[expect(clippy::print_stderr, reason = "a failing run must tell how it is repeated")]
         {
             eprintln!("MILVUS_COORD_SEED={seed}");
         }
-        run(seed).await;
+        checked += run(seed).await;
     }
+    // One history may be cut off for most of its time; not all of them.
+    assert!(checked > STEPS / 10, "only {checked} states were seen");
 }

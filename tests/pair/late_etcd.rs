@@ -12,7 +12,8 @@ async fn they_wait_and_become_a_pair_when_it_comes() {
     let mut bed = Bed::around(PROGRAM, Etcd::prepare(Options::default()).unwrap());
     let (first, second) = (bed.plan("first").start(), bed.plan("second").start());
     for instance in [&first, &second] {
-        instance.says("etcd", SOON).await;
+        // The port opens before etcd answers, but not before etcd was asked for settings.
+        instance.says("management listen", SOON).await;
         assert_eq!(instance.http("/healthz").await.unwrap().status, 200, "a restart would not help");
     }
     bed.etcd.spawn(0).unwrap();

@@ -91,8 +91,10 @@ struct Member {
 }
 
 /// How late, or whether at all, watches are told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WatchFault {
+    /// Only watches of processes whose names begin so.
+    pub of: Option<String>,
     /// Only watches at this member.
     pub member: Option<MemberIndex>,
     /// Only watches that contain this key.
@@ -246,11 +248,18 @@ impl Cluster {
 
     /// Up to which revision a watch of `span` at the member may be told, and whether a
     /// fault holds it back.
-    pub fn told_by(&mut self, member: MemberIndex, span: &Span, told: i64, now: Duration) -> (i64, bool) {
+    pub fn told_by(
+        &mut self,
+        member: MemberIndex,
+        of: &Origin,
+        span: &Span,
+        told: i64,
+        now: Duration,
+    ) -> (i64, bool) {
         let seen = self.seen_by(member, now);
         let mut allowed = seen;
         for fault in &self.watch_faults {
-            if fault.applies(member, span) {
+            if fault.applies(member, of, span) {
                 allowed = allowed.min(match fault.lag {
                     Some(lag) => self.revision_at(now, lag),
                     None => told,
@@ -517,9 +526,14 @@ impl Cluster {
         self.out_of_space
     }
 
-    /// Fault: watches are told late or not at all. Replaces what was set before.
-    pub fn set_watch_faults(&mut self, faults: Vec<WatchFault>) {
-        self.watch_faults = faults;
+    /// Fault: watches are told late or not at all.
+    pub fn add_watch_fault(&mut self, fault: WatchFault) {
+        self.watch_faults.push(fault);
+    }
+
+    /// Ends all of these.
+    pub fn clear_watch_faults(&mut self) {
+        self.watch_faults.clear();
     }
 
     /// Fault: everything below the newest revision is compacted away.
@@ -530,8 +544,9 @@ impl Cluster {
 }
 
 impl WatchFault {
-    fn applies(&self, member: MemberIndex, span: &Span) -> bool {
-        self.member.is_none_or(|only| only == member)
+    fn applies(&self, member: MemberIndex, of: &Origin, span: &Span) -> bool {
+        self.of.as_ref().is_none_or(|name| of.name().starts_with(name.as_str()))
+            && self.member.is_none_or(|only| only == member)
             && self.containing.as_ref().is_none_or(|key| span.contains(key))
     }
 }

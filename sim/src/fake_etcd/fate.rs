@@ -38,13 +38,24 @@ impl Fate {
     }
 }
 
+/// Which proposals.
+#[derive(Clone, Debug)]
+pub enum Matching {
+    /// All.
+    Any,
+    /// Those that put or delete a key which begins so.
+    Writing(Vec<u8>),
+    /// Those that end a lease.
+    Revokes,
+}
+
 /// A fate for chosen proposals.
 #[derive(Clone, Debug)]
 pub struct FateRule {
     /// Only from origins whose names begin so.
     pub from: Option<String>,
-    /// Only proposals that put or delete a key which begins so.
-    pub writing: Option<Vec<u8>>,
+    /// Only these proposals.
+    pub matching: Matching,
     /// What becomes of them.
     pub fate: Fate,
     /// For how many.
@@ -161,7 +172,11 @@ impl FateRule {
     fn names(&self, proposal: &Proposal, origin: &Origin) -> bool {
         self.times > 0
             && self.from.as_ref().is_none_or(|from| origin.name().starts_with(from.as_str()))
-            && self.writing.as_ref().is_none_or(|prefix| writes_below(proposal, prefix))
+            && match &self.matching {
+                Matching::Any => true,
+                Matching::Writing(prefix) => writes_below(proposal, prefix),
+                Matching::Revokes => matches!(proposal, Proposal::Revoke(_)),
+            }
     }
 }
 

@@ -2,45 +2,52 @@
 
 use std::time::Duration;
 
-use rand::{Rng, rngs::SmallRng};
-
 /// Which of the instances, counted from zero.
 pub type InstanceIndex = usize;
-/// Which of the machines, counted from zero.
-pub type MachineIndex = usize;
+
+/// An instance, and with it its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    Nth(InstanceIndex),
+    /// The one that is ACTIVE when the fault begins.
+    Active,
+    /// One that is not: the first, the second, ….
+    Standby(usize),
+}
 
 /// Something that goes wrong at one moment, or from one moment to another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     /// SIGKILL; started again later.
-    Kill(InstanceIndex),
+    Kill(Target),
     /// SIGKILL, and started again by a supervisor within milliseconds.
-    Restart(InstanceIndex),
+    Restart(Target),
     /// SIGTERM; started again later.
-    Terminate(InstanceIndex),
+    Terminate(Target),
     /// SIGSTOP and SIGCONT.
-    Freeze(InstanceIndex),
+    Freeze(Target),
     /// The virtual machine is paused; `true`: suspended, so that its boot clock notices.
-    Pause(MachineIndex, bool),
+    Pause(Target, bool),
     /// The machine loses its power; its instances are started again later.
-    PowerLoss(MachineIndex),
+    PowerLoss(Target),
     /// No way between the machine and this etcd member, or all of them.
-    CutFromEtcd(MachineIndex, Option<usize>),
+    CutFromEtcd(Target, Option<usize>),
     /// No way between two machines.
-    CutPeers(MachineIndex, MachineIndex),
+    CutPeers(Target, Target),
     /// No way between the machine and the clients.
-    CutClients(MachineIndex),
-    /// Connections are reset and refused between two machines, although both live: in one
-    /// direction, or both.
-    Reject(MachineIndex, MachineIndex, bool),
+    CutClients(Target),
+    /// Connections are reset, and refused from the first machine to the second (`true`: and
+    /// back), although both live.
+    Reject(Target, Target, bool),
     /// Every connection between two machines is reset, once.
-    Reset(MachineIndex, MachineIndex),
+    Reset(Target, Target),
     /// Connecting fails on the machine with this number.
-    Trouble(MachineIndex, i32),
+    Trouble(Target, i32),
     /// The wall clock of the machine jumps by so many milliseconds.
-    WallJump(MachineIndex, i64),
+    WallJump(Target, i64),
     /// The machine's time runs so many millionths too fast.
-    Drift(MachineIndex, i64),
+    Drift(Target, i64),
     /// Etcd loses its leader until it has elected another.
     EtcdNoLeader,
     /// Etcd's leader changes at once.
@@ -56,13 +63,15 @@ pub enum Fault {
     /// The member sees everything late.
     EtcdLag(usize, Duration),
     /// Watches at the member are told late, or nothing.
-    WatchLag(usize, Option<Duration>),
+    MemberWatchLag(usize, Option<Duration>),
+    /// Watches of the instance are told late, or nothing.
+    WatchLag(Target, Option<Duration>),
     /// The space quota is used up.
     EtcdFull,
     /// Everything up to now is compacted away.
     Compact,
-    /// Proposals of one instance that write below a prefix are carried out so much later.
-    Late(Option<InstanceIndex>, Prefix, Duration),
+    /// The next proposals of one instance, or of anybody, are carried out so much later.
+    Late(Option<Target>, Writing, Duration),
     /// Answers to proposals do not come, or say that they timed out, with this probability.
     Unheard(f64),
     /// Proposals get lost with this probability.
@@ -71,9 +80,9 @@ pub enum Fault {
     RevokeActive,
 }
 
-/// What a late proposal writes.
+/// What a late proposal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prefix {
+pub enum Writing {
     /// Anything.
     Any,
     /// The windows of timestamps and ids.
@@ -82,6 +91,8 @@ pub enum Prefix {
     Databases,
     /// The ACTIVE key.
     Active,
+    /// The end of a lease.
+    Revokes,
 }
 
 /// A fault, from when, and how long.
@@ -112,74 +123,42 @@ impl Fault {
         !matches!(self, Self::CutClients(_) | Self::Compact | Self::EtcdMoveLeader(_))
     }
 
-    /// Draws one.
-    pub fn draw(rng: &mut SmallRng, extent: Extent) -> Self {
-        let instance = rng.random_range(0..extent.instances);
-        let machine = rng.random_range(0..extent.machines);
-        let other = rng.random_range(0..extent.machines);
-        let member = rng.random_range(0..extent.members);
-        let ms =
-            |rng: &mut SmallRng, range: std::ops::Range<u64>| Duration::from_millis(rng.random_range(range));
-        match rng.random_range(0..100) {
-            0..12 => Self::Kill(instance),
-            12..17 => Self::Restart(instance),
-            17..22 => Self::Terminate(instance),
-            22..33 => Self::Freeze(instance),
-            33..37 => Self::Pause(machine, rng.random_bool(0.5)),
-            37..40 => Self::PowerLoss(machine),
-            40..44 => Self::CutFromEtcd(machine, None),
-            44..46 => Self::CutFromEtcd(machine, Some(member)),
-            46..50 if machine != other => Self::CutPeers(machine, other),
-            50..52 => Self::CutClients(machine),
-            52..57 if machine != other => Self::Reject(machine, other, rng.random_bool(0.5)),
-            57..59 if machine != other => Self::Reset(machine, other),
-            // EMFILE, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH.
-            59..61 => Self::Trouble(machine, [24, 99, 101, 113][rng.random_range(0..4)]),
-            61..65 => Self::WallJump(
-                machine,
-                [-3_600_000, -200, 200, 20_000, 31_536_000_000][rng.random_range(0..5)],
-            ),
-            65..67 => Self::Drift(machine, rng.random_range(-5_000..5_000)),
-            67..69 => Self::EtcdNoLeader,
-            69..70 => Self::EtcdMoveLeader(member),
-            70..73 if extent.members > 1 => Self::EtcdIsolate(member),
-            73..76 if extent.members > 1 => Self::EtcdStaleLeader,
-            76..78 => Self::EtcdHang(member),
-            78..80 => Self::EtcdOutage,
-            80..83 => Self::EtcdLag(member, ms(rng, 20..800)),
-            83..86 => {
-                let lag = rng.random_bool(0.6).then(|| ms(rng, 20..1_500));
-                Self::WatchLag(member, lag)
+    /// The same with other targets.
+    #[must_use]
+    pub fn aimed(mut self, aim: impl Fn(Target) -> Target) -> Self {
+        match &mut self {
+            Self::Kill(at)
+            | Self::Restart(at)
+            | Self::Terminate(at)
+            | Self::Freeze(at)
+            | Self::Pause(at, _)
+            | Self::PowerLoss(at)
+            | Self::CutFromEtcd(at, _)
+            | Self::CutClients(at)
+            | Self::Trouble(at, _)
+            | Self::WallJump(at, _)
+            | Self::Drift(at, _)
+            | Self::WatchLag(at, _)
+            | Self::Late(Some(at), ..) => *at = aim(*at),
+            Self::CutPeers(a, b) | Self::Reject(a, b, _) | Self::Reset(a, b) => {
+                *a = aim(*a);
+                *b = aim(*b);
             }
-            86..87 => Self::EtcdFull,
-            87..88 => Self::Compact,
-            88..93 => {
-                let from = rng.random_bool(0.5).then_some(instance);
-                let prefix = [Prefix::Any, Prefix::Windows, Prefix::Databases, Prefix::Active];
-                Self::Late(from, prefix[rng.random_range(0..4)], ms(rng, 300..6_000))
-            }
-            93..96 => Self::Unheard(rng.random_range(0.1..0.9)),
-            96..98 => Self::Lost(rng.random_range(0.1..0.7)),
-            98..100 => Self::RevokeActive,
-            _ => Self::Kill(instance),
+            Self::EtcdNoLeader
+            | Self::EtcdMoveLeader(_)
+            | Self::EtcdIsolate(_)
+            | Self::EtcdStaleLeader
+            | Self::EtcdHang(_)
+            | Self::EtcdOutage
+            | Self::EtcdLag(..)
+            | Self::MemberWatchLag(..)
+            | Self::EtcdFull
+            | Self::Compact
+            | Self::Late(None, ..)
+            | Self::Unheard(_)
+            | Self::Lost(_)
+            | Self::RevokeActive => {}
         }
-    }
-}
-
-/// Draws a schedule: faults one after the other and several at once, from `begin` to `end`.
-pub fn draw_schedule(rng: &mut SmallRng, extent: Extent, begin: Duration, end: Duration) -> Vec<Scheduled> {
-    let mut schedule = Vec::new();
-    let mut at = begin;
-    // Some scenarios are dense, some leave time to recover.
-    let pause = [300_u64, 900, 2_500][rng.random_range(0..3)];
-    loop {
-        at += Duration::from_millis(rng.random_range(0..2 * pause));
-        if at >= end {
-            return schedule;
-        }
-        let fault = Fault::draw(rng, extent);
-        let longest = [400_u64, 1_500, 5_000][rng.random_range(0..3)];
-        let lasts = Duration::from_millis(rng.random_range(5..longest));
-        schedule.push(Scheduled { at, fault, lasts });
+        self
     }
 }

@@ -10,7 +10,8 @@ use milvus_coord::{election::rules::Rules, ids::Role};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
-    fault::{Fault, Scheduled, draw_schedule},
+    draw::Dice,
+    fault::{Fault, Scheduled},
     stage::{Stage, StageSettings},
 };
 use crate::{
@@ -48,7 +49,8 @@ impl Script {
     pub fn draw(seed: u64, rules: Rules) -> Self {
         let stage = StageSettings::draw(seed, rules);
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x66_6175_6c74);
-        let schedule = draw_schedule(&mut rng, stage.extent, QUIET_BEFORE, QUIET_BEFORE + FAULTS);
+        let mut dice = Dice::new(&mut rng, stage.extent, stage.strict);
+        let schedule = dice.schedule(QUIET_BEFORE, QUIET_BEFORE + FAULTS);
         Self { stage, schedule }
     }
 }
@@ -114,13 +116,15 @@ impl Run {
             }
             self.faults += 1;
             self.may_depose += usize::from(next.fault.may_depose());
-            self.stage.begin(&next.fault);
-            let lasts = match next.fault {
+            let active = self.checker.current().and_then(|term| self.stage.instance_of(&term.owner));
+            let fault = next.fault.aimed(|target| self.stage.aim(target, active.unwrap_or(0)));
+            self.stage.begin(&fault);
+            let lasts = match fault {
                 // A supervisor is quick.
                 Fault::Restart(_) => Duration::from_millis(50),
                 _ => next.lasts,
             };
-            self.mending.push((self.stage.world.now() + lasts, next.fault.clone()));
+            self.mending.push((self.stage.world.now() + lasts, fault));
         }
         while !self.mending.is_empty() {
             self.step()?;

@@ -7,13 +7,13 @@ use milvus_coord::{election::rules::Rules, ids::Role};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Extent, Fault, InstanceIndex, MachineIndex, Prefix};
+use super::fault::{Extent, Fault, InstanceIndex, Target, Writing};
 use crate::{
     client::{self, ClientSettings},
     coord::{self, Controls, CoordSettings, Obituaries, Start, Trace},
     fake_etcd::{
         cluster::{Proposal, WatchFault},
-        fate::{Fate, FateRule, Odds},
+        fate::{Fate, FateRule, Fates, Matching, Odds},
         record::Origin,
         server::FakeEtcd,
     },
@@ -43,6 +43,8 @@ pub struct StageSettings {
     pub skew: i64,
     /// Answers to progress requests may overtake events.
     pub progress_overtakes: bool,
+    /// Every answer needs a proof of its own.
+    pub strict: bool,
 }
 
 impl StageSettings {
@@ -61,12 +63,13 @@ impl StageSettings {
             latency: Duration::from_millis([0, 1, 3, 10][rng.random_range(0..4)]),
             skew: [0, 50, 2_000][rng.random_range(0..3)],
             progress_overtakes: rng.random_bool(0.5),
+            strict: rng.random_bool(0.3),
         }
     }
 }
 
 struct Instance {
-    machine: MachineIndex,
+    machine: usize,
     process: ProcessId,
     controls: Controls,
     starts: u32,
@@ -127,6 +130,8 @@ impl Stage {
                     now: world.clock(),
                     names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
                     think: Duration::from_millis(15)..Duration::from_millis(130),
+                    // Every other one keeps its connection as long as that works.
+                    restless: if index % 2 == 0 { 0.0 } else { 0.25 },
                     stop: clients.clone(),
                 })
                 .collect();
@@ -157,19 +162,19 @@ impl Stage {
         &self.settings
     }
 
-    fn add(&mut self, machine: MachineIndex) {
+    fn add(&mut self, machine: usize) {
         let index = self.instances.len();
         let (process, controls) = self.launch(index, machine, 0);
         self.instances.push(Instance { machine, process, controls, starts: 1 });
     }
 
-    fn launch(&mut self, index: InstanceIndex, machine: MachineIndex, starts: u32) -> (ProcessId, Controls) {
+    fn launch(&mut self, index: InstanceIndex, machine: usize, starts: u32) -> (ProcessId, Controls) {
         let controls = Controls::default();
         let endpoints = (0..self.settings.extent.members)
             .map(|member| format!("{}:{ETCD_PORT}", World::member_name(member)))
             .collect();
         let start = Start {
-            settings: CoordSettings::new(endpoints, self.settings.rules),
+            settings: CoordSettings::new(endpoints, self.settings.rules, self.settings.strict),
             port: coord::PORT + u16::try_from(index).unwrap_or_default(),
             trace: self.trace.clone(),
             obituaries: self.obituaries.clone(),
@@ -191,9 +196,32 @@ impl Stage {
         self.instances[index].process
     }
 
-    /// Where it runs.
-    pub fn machine(&self, index: MachineIndex) -> MachineId {
-        self.machines[index]
+    /// The machine of an instance.
+    fn machine(&self, target: Target) -> MachineId {
+        self.machines[self.instances[Self::index(target)].machine]
+    }
+
+    /// The instance whose process that is.
+    pub fn instance_of(&self, origin: &Origin) -> Option<InstanceIndex> {
+        (0..self.instances.len()).find(|index| self.world.origin(self.process(*index)) == origin)
+    }
+
+    /// Which instance is meant, if `active` is the ACTIVE one.
+    pub fn aim(&self, target: Target, active: InstanceIndex) -> Target {
+        let count = self.instances.len();
+        Target::Nth(match target {
+            Target::Nth(index) => index,
+            Target::Active => active,
+            Target::Standby(which) => (active + 1 + which % (count - 1).max(1)) % count,
+        })
+    }
+
+    /// Faults are aimed before they begin.
+    fn index(target: Target) -> InstanceIndex {
+        match target {
+            Target::Nth(index) => index,
+            Target::Active | Target::Standby(_) => 0,
+        }
     }
 
     /// Moves everything by one tick; tells of processes that have ended by themselves.
@@ -241,12 +269,12 @@ impl Stage {
         self.instances[index].controls.stop.cancel();
     }
 
-    fn on(&self, machine: MachineIndex) -> Vec<InstanceIndex> {
-        (0..self.instances.len()).filter(|index| self.instances[*index].machine == machine).collect()
+    fn on(&self, machine: MachineId) -> Vec<InstanceIndex> {
+        (0..self.instances.len()).filter(|index| self.machine(Target::Nth(*index)) == machine).collect()
     }
 
-    fn name(&self, machine: MachineIndex) -> String {
-        self.world.name(self.machines[machine]).to_owned()
+    fn name(&self, target: Target) -> String {
+        self.world.name(self.machine(target)).to_owned()
     }
 
     fn members(&self, only: Option<usize>) -> Vec<String> {
@@ -260,62 +288,71 @@ impl Stage {
     pub fn begin(&mut self, fault: &Fault) {
         self.trace.tell("fault", &format!("{fault:?}"));
         match *fault {
-            Fault::Kill(index) | Fault::Restart(index) => self.kill(index),
-            Fault::Terminate(index) => self.terminate(index),
-            Fault::Freeze(index) => {
-                let process = self.process(index);
-                self.world.freeze(process);
-            }
-            Fault::Pause(machine, _) => self.world.pause(self.machines[machine]),
-            Fault::PowerLoss(machine) => {
+            Fault::Kill(at) | Fault::Restart(at) => self.kill(Self::index(at)),
+            Fault::Terminate(at) => self.terminate(Self::index(at)),
+            Fault::Freeze(at) => self.world.freeze(self.process(Self::index(at))),
+            Fault::Pause(at, _) => self.world.pause(self.machine(at)),
+            Fault::PowerLoss(at) => {
+                let machine = self.machine(at);
+                self.world.lose(machine);
                 // Nobody on the machine is left to hear of it.
-                self.world.lose(self.machines[machine]);
                 for index in self.on(machine) {
                     self.publish(index);
                 }
             }
-            Fault::CutFromEtcd(machine, member) => {
+            Fault::CutFromEtcd(at, member) => {
                 for etcd in self.members(member) {
-                    let name = self.name(machine);
-                    self.world.cut(&name, &etcd);
+                    self.world.cut(&self.name(at), &etcd);
                 }
             }
-            Fault::CutPeers(a, b) => self.world.cut(&self.name(a), &self.name(b)),
-            Fault::CutClients(machine) => {
+            Fault::CutPeers(a, b) if self.machine(a) != self.machine(b) => {
+                self.world.cut(&self.name(a), &self.name(b));
+            }
+            Fault::CutClients(at) => {
                 for host in 0..CLIENT_HOSTS {
-                    let name = self.name(machine);
-                    self.world.cut(&name, &client_host(host));
+                    self.world.cut(&self.name(at), &client_host(host));
                 }
             }
             Fault::Reject(a, b, both) => {
-                let (a, b) = (self.machines[a], self.machines[b]);
+                let (a, b) = (self.machine(a), self.machine(b));
                 self.world.reject(a, b);
                 if both {
                     self.world.reject(b, a);
                 }
                 self.world.reset(a, b);
             }
-            Fault::Reset(a, b) => self.world.reset(self.machines[a], self.machines[b]),
-            Fault::Trouble(machine, errno) => self.world.set_trouble(self.machines[machine], Some(errno)),
-            Fault::WallJump(machine, ms) => {
-                self.world.time(self.machines[machine]).jump_wall(i128::from(ms) * 1_000_000);
+            Fault::Reset(a, b) => self.world.reset(self.machine(a), self.machine(b)),
+            Fault::Trouble(at, errno) => self.world.set_trouble(self.machine(at), Some(errno)),
+            Fault::WallJump(at, ms) => {
+                self.world.time(self.machine(at)).jump_wall(i128::from(ms) * 1_000_000);
             }
-            Fault::Drift(machine, ppm) => self.world.time(self.machines[machine]).set_drift(ppm),
+            Fault::Drift(at, ppm) => self.world.time(self.machine(at)).set_drift(ppm),
+            Fault::WatchLag(at, lag) => {
+                let of = Some(format!("rc{}.", Self::index(at)));
+                self.lag_watches(WatchFault { of, lag, ..WatchFault::default() });
+            }
+            Fault::MemberWatchLag(member, lag) => {
+                self.lag_watches(WatchFault { member: Some(member), lag, ..WatchFault::default() });
+            }
             Fault::RevokeActive => self.revoke_active(),
-            Fault::Late(from, prefix, delay) => self.delay(from, prefix, delay),
+            Fault::Late(from, writing, delay) => self.delay(from, writing, delay),
             Fault::Unheard(odds) => self.etcd.fates(|fates| fates.odds.unheard = odds),
             Fault::Lost(odds) => self.etcd.fates(|fates| fates.odds.lost = odds),
-            Fault::EtcdNoLeader
+            Fault::CutPeers(..)
+            | Fault::EtcdNoLeader
             | Fault::EtcdMoveLeader(_)
             | Fault::EtcdIsolate(_)
             | Fault::EtcdStaleLeader
             | Fault::EtcdHang(_)
             | Fault::EtcdOutage
             | Fault::EtcdLag(..)
-            | Fault::WatchLag(..)
             | Fault::EtcdFull
             | Fault::Compact => self.begin_etcd(fault),
         }
+    }
+
+    fn lag_watches(&self, fault: WatchFault) {
+        self.etcd.with(|cluster, _| cluster.add_watch_fault(fault));
     }
 
     fn begin_etcd(&self, fault: &Fault) {
@@ -327,9 +364,6 @@ impl Stage {
             Fault::EtcdHang(member) => cluster.set_hung(member, true),
             Fault::EtcdOutage => (0..cluster.size()).for_each(|member| cluster.set_hung(member, true)),
             Fault::EtcdLag(member, lag) => cluster.set_lag(member, lag),
-            Fault::WatchLag(member, lag) => {
-                cluster.set_watch_faults(vec![WatchFault { member: Some(member), containing: None, lag }]);
-            }
             Fault::EtcdFull => cluster.set_out_of_space(true),
             Fault::Compact => cluster.compact_all(),
             _ => {}
@@ -340,50 +374,49 @@ impl Stage {
     pub fn end(&mut self, fault: &Fault) {
         self.trace.tell("mended", &format!("{fault:?}"));
         match *fault {
-            Fault::Kill(index) | Fault::Restart(index) | Fault::Terminate(index) => self.revive(index),
-            Fault::Freeze(index) => {
-                let process = self.process(index);
-                self.world.thaw(process);
-            }
-            Fault::Pause(machine, noticed) => self.world.resume(self.machines[machine], noticed),
-            Fault::PowerLoss(machine) => {
-                self.world.bring_back(self.machines[machine]);
+            Fault::Kill(at) | Fault::Restart(at) | Fault::Terminate(at) => self.revive(Self::index(at)),
+            Fault::Freeze(at) => self.world.thaw(self.process(Self::index(at))),
+            Fault::Pause(at, noticed) => self.world.resume(self.machine(at), noticed),
+            Fault::PowerLoss(at) => {
+                let machine = self.machine(at);
+                self.world.bring_back(machine);
                 for index in self.on(machine) {
                     self.revive(index);
                 }
             }
-            Fault::CutFromEtcd(machine, member) => {
+            Fault::CutFromEtcd(at, member) => {
                 for etcd in self.members(member) {
-                    let name = self.name(machine);
-                    self.world.mend(&name, &etcd);
+                    self.world.mend(&self.name(at), &etcd);
                 }
             }
-            Fault::CutPeers(a, b) => self.world.mend(&self.name(a), &self.name(b)),
-            Fault::CutClients(machine) => {
+            Fault::CutPeers(a, b) if self.machine(a) != self.machine(b) => {
+                self.world.mend(&self.name(a), &self.name(b));
+            }
+            Fault::CutClients(at) => {
                 for host in 0..CLIENT_HOSTS {
-                    let name = self.name(machine);
-                    self.world.mend(&name, &client_host(host));
+                    self.world.mend(&self.name(at), &client_host(host));
                 }
             }
             Fault::Reject(a, b, _) => {
-                let (a, b) = (self.machines[a], self.machines[b]);
+                let (a, b) = (self.machine(a), self.machine(b));
                 self.world.allow(a, b);
                 self.world.allow(b, a);
             }
-            Fault::Trouble(machine, _) => self.world.set_trouble(self.machines[machine], None),
-            Fault::Drift(machine, _) => self.world.time(self.machines[machine]).set_drift(0),
-            Fault::Late(..) => self.etcd.fates(crate::fake_etcd::fate::Fates::clear_rules),
+            Fault::Trouble(at, _) => self.world.set_trouble(self.machine(at), None),
+            Fault::Drift(at, _) => self.world.time(self.machine(at)).set_drift(0),
+            Fault::Late(..) => self.etcd.fates(Fates::clear_rules),
             Fault::Unheard(_) => self.etcd.fates(|fates| fates.odds.unheard = 0.0),
             Fault::Lost(_) => self.etcd.fates(|fates| fates.odds.lost = 0.0),
-            Fault::Reset(..) | Fault::WallJump(..) | Fault::RevokeActive => {}
-            Fault::EtcdNoLeader
+            Fault::CutPeers(..) | Fault::Reset(..) | Fault::WallJump(..) | Fault::RevokeActive => {}
+            Fault::WatchLag(..)
+            | Fault::MemberWatchLag(..)
+            | Fault::EtcdNoLeader
             | Fault::EtcdMoveLeader(_)
             | Fault::EtcdIsolate(_)
             | Fault::EtcdStaleLeader
             | Fault::EtcdHang(_)
             | Fault::EtcdOutage
             | Fault::EtcdLag(..)
-            | Fault::WatchLag(..)
             | Fault::EtcdFull
             | Fault::Compact => self.end_etcd(fault),
         }
@@ -397,26 +430,24 @@ impl Stage {
             Fault::EtcdHang(member) => cluster.set_hung(member, false),
             Fault::EtcdOutage => (0..cluster.size()).for_each(|member| cluster.set_hung(member, false)),
             Fault::EtcdLag(member, _) => cluster.set_lag(member, Duration::ZERO),
-            Fault::WatchLag(..) => cluster.set_watch_faults(vec![]),
+            Fault::WatchLag(..) | Fault::MemberWatchLag(..) => cluster.clear_watch_faults(),
             Fault::EtcdFull => cluster.set_out_of_space(false),
             _ => {}
         });
     }
 
-    fn delay(&self, from: Option<InstanceIndex>, prefix: Prefix, delay: Duration) {
+    fn delay(&self, from: Option<Target>, writing: Writing, delay: Duration) {
         let keys = coord::keys();
-        let writing = match prefix {
-            Prefix::Any => None,
-            Prefix::Windows => Some(format!("{}/gid/", keys.kv())),
-            Prefix::Databases => Some(format!("{}/root-coord/", keys.meta())),
-            Prefix::Active => Some(keys.active(Role::RootCoord)),
+        let writes = |prefix: String| Matching::Writing(prefix.into_bytes());
+        let matching = match writing {
+            Writing::Any => Matching::Any,
+            Writing::Windows => writes(format!("{}/gid/", keys.kv())),
+            Writing::Databases => writes(format!("{}/root-coord/", keys.meta())),
+            Writing::Active => writes(keys.active(Role::RootCoord)),
+            Writing::Revokes => Matching::Revokes,
         };
-        let rule = FateRule {
-            from: from.map(|index| format!("rc{index}.")),
-            writing: writing.map(String::into_bytes),
-            fate: Fate::after(delay),
-            times: 3,
-        };
+        let from = from.map(|target| format!("rc{}.", Self::index(target)));
+        let rule = FateRule { from, matching, fate: Fate::after(delay), times: 3 };
         self.etcd.fates(|fates| fates.add_rule(rule));
     }
 
@@ -434,8 +465,7 @@ impl Stage {
     /// Whatever is still wrong is mended, and everybody runs.
     pub fn mend_all(&mut self) {
         for index in 0..self.instances.len() {
-            let process = self.process(index);
-            self.world.thaw(process);
+            self.world.thaw(self.process(index));
             self.revive(index);
         }
     }

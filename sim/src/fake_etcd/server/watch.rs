@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Front;
 use crate::fake_etcd::{
     cluster::Cluster,
+    record::Origin,
     refusal::Refusal,
     store::Span,
     watcher::{Told, Watcher, Wish},
@@ -29,7 +30,7 @@ impl PbWatchService for Front {
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.enter(&request).await?;
         let wants_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
-        let front = self.clone();
+        let (front, origin) = (self.clone(), self.origin(&request));
         let mut requests = Some(request.into_inner());
         let answers = async_stream::try_stream! {
             let mut session = Session::default();
@@ -40,7 +41,7 @@ impl PbWatchService for Front {
                     if cluster.is_hung(front.member) {
                         return (Vec::new(), None);
                     }
-                    (session.tell(cluster, front.member, now), cluster.next_visible(now))
+                    (session.tell(cluster, front.member, &origin, now), cluster.next_visible(now))
                 });
                 for mut answer in answers {
                     front.complete(&mut answer);
@@ -112,13 +113,19 @@ struct Session {
 }
 
 impl Session {
-    fn tell(&mut self, cluster: &mut Cluster, member: usize, now: Duration) -> Vec<PbWatchResponse> {
+    fn tell(
+        &mut self,
+        cluster: &mut Cluster,
+        member: usize,
+        of: &Origin,
+        now: Duration,
+    ) -> Vec<PbWatchResponse> {
         let mut answers = Vec::new();
         let mut all_told = true;
         let seen = cluster.seen_by(member, now);
         for place in self.watchers.values_mut() {
             let Some(watcher) = place else { continue };
-            let (allowed, held_back) = cluster.told_by(member, watcher.span(), watcher.told(), now);
+            let (allowed, held_back) = cluster.told_by(member, of, watcher.span(), watcher.told(), now);
             if held_back {
                 all_told = false;
                 watcher.falls_behind();
