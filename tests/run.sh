@@ -214,6 +214,9 @@ run_layer() {
     esac
 }
 
+# Nobody builds there a second time.
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
+
 # ---- set-up --------------------------------------------------------------------------------
 
 printf '==== set-up\n'
