@@ -115,12 +115,13 @@ count_results() {
 
 # A hanging test must not hang what waits for this script.
 limit=1500
+build_limit=3600
 
 # check NAME COMMAND...: passes or fails as a whole.
 check() {
     local name=$1 since=$SECONDS
     shift
-    if supervise $limit "$@"; then
+    if supervise "$limit" "$@"; then
         note "$name" 1 0 0 $((SECONDS - since))
     else
         note "$name" 0 1 0 $((SECONDS - since)) FAILED
@@ -131,7 +132,7 @@ check() {
 run_tests() {
     local code=0 ok bad ignored absent
     : >"$scratch/skips"
-    MILVUS_COORD_SKIPPED=$scratch/skips supervise $limit "$@" || code=$?
+    MILVUS_COORD_SKIPPED=$scratch/skips supervise "$limit" "$@" || code=$?
     read -r ok bad ignored <<<"$(count_results "$scratch/log")"
     # What can't run here has returned without a failure, and said why.
     absent=$(wc -l <"$scratch/skips")
@@ -197,7 +198,7 @@ run_layer() {
         ;;
     clippy)
         if cargo clippy --version >/dev/null 2>&1; then
-            check clippy cargo clippy --workspace --locked --all-targets -- -D warnings
+            limit=$build_limit check clippy cargo clippy --workspace --locked --all-targets -- -D warnings
         else
             skip clippy "this Rust has no clippy"
         fi
@@ -212,6 +213,9 @@ run_layer() {
     *) test_layer "$1" ;;
     esac
 }
+
+# Nobody builds there a second time.
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
 
 # ---- set-up --------------------------------------------------------------------------------
 
@@ -238,7 +242,7 @@ if wants unit wire simulation etcd processes cluster; then
     since=$SECONDS
     # Progress goes to the terminal, what was built to the file, one JSON object per line.
     # shellcheck disable=SC2016
-    if supervise $limit bash -c 'exec cargo test --workspace --locked --no-run \
+    if supervise "$build_limit" bash -c 'exec cargo test --workspace --locked --no-run \
         --message-format=json-render-diagnostics >"$0"' "$scratch/built"; then
         sed -nE 's/.*"manifest_path":"([^"]*)\/Cargo\.toml".*"src_path":"([^"]*)".*"test":true\},"features".*"executable":"([^"]+)".*/\1\t\2\t\3/p' \
             "$scratch/built" | while IFS=$'\t' read -r folder source program; do
