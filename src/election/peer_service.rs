@@ -1,6 +1,6 @@
 //! The gRPC service by which instances of one role speak with each other.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use milvus_proto::peer::{
     StatusRequest, StatusResponse, SwitchoverRequest, SwitchoverResponse, TakeOverRequest, TakeOverResponse,
@@ -14,6 +14,12 @@ use crate::{
     election::{hub::PeerHub, verdict::Victim},
     ids::{Epoch, Revision, ServerId},
 };
+
+/// Why a switchover is refused when nobody could take over.
+pub const NO_STANDBY: &str = "no standby is ready to take over";
+/// How often a switchover looks again for a standby, and after what pause: a second in all.
+const SWITCHOVER_TRIES: u32 = 10;
+const SWITCHOVER_PAUSE: Duration = Duration::from_millis(100);
 
 /// What others, or an operator, may ask of the life of this instance.
 #[derive(Debug)]
@@ -138,7 +144,16 @@ impl Peer for PeerService {
         request: Request<SwitchoverRequest>,
     ) -> Result<Response<SwitchoverResponse>, Status> {
         let to = Some(ServerId(request.into_inner().to_server_id)).filter(|id| id.0 != 0);
-        let answer = match self.command(|reply| Command::Switchover { to, reply }).await {
+        let mut switched = self.command(|reply| Command::Switchover { to, reply }).await;
+        // A standby that has just registered is about to open its stream.
+        for _ in 0..SWITCHOVER_TRIES {
+            if switched.as_ref().err().is_none_or(|reason| reason != NO_STANDBY) {
+                break;
+            }
+            tokio::time::sleep(SWITCHOVER_PAUSE).await;
+            switched = self.command(|reply| Command::Switchover { to, reply }).await;
+        }
+        let answer = match switched {
             Ok(switched) => SwitchoverResponse {
                 done: true,
                 reason: String::new(),

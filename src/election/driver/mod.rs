@@ -23,7 +23,7 @@ use crate::{
         life::{Action, CampaignEnd, Event, Exit, LeaveCause, Life, Loss},
         notes::{Note, Witness},
         observer::{Listed, Observed},
-        peer_service::{Command, Switched},
+        peer_service::{Command, NO_STANDBY, Switched},
         prover::Prover,
         session::Kind,
         standing::{Peer, Standing},
@@ -329,7 +329,7 @@ impl Running {
                 let refusal = if !matches!(self.life.standing(), Standing::Active { .. }) {
                     Some("this instance is not ACTIVE".to_owned())
                 } else if successors.is_empty() {
-                    Some("no standby is ready to take over".to_owned())
+                    Some(NO_STANDBY.to_owned())
                 } else {
                     None
                 };
