@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod election;
 pub mod etcd;
 pub mod ids;
+pub mod mq;
 pub mod net;
 pub mod rootcoord;
 pub mod rpc;

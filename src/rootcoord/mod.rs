@@ -18,6 +18,8 @@ pub mod history;
 pub mod keys;
 pub mod machine;
 pub mod metrics_info;
+pub mod model;
+pub mod peers;
 pub mod service;
 pub mod serving;
 #[cfg(test)]

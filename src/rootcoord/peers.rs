@@ -1,0 +1,115 @@
+//! Whom rootcoord calls: proxies, datacoord, querycoord. What a call means, not how
+//! it gets there.
+//!
+//! Nobody on the other side knows epochs, so every caller of these asks the gate
+//! right before, and calls that tell of a change come after its acknowledged write.
+
+use std::fmt;
+
+use crate::{
+    ids::{CollectionId, PartitionId},
+    net::BoxFuture,
+    rootcoord::model::{Collection, Partition},
+    rpc::merr::MilvusError,
+    tso::hybrid::Timestamp,
+};
+
+/// What proxies shall forget of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalidation {
+    /// The task's timestamp.
+    pub ts: Timestamp,
+    /// The database's name as in the request.
+    pub database: String,
+    /// What is forgotten.
+    pub what: Forget,
+}
+
+/// By what proxies find what they shall forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// These names, one call each.
+    Names(Vec<String>),
+    /// Everything known of that collection.
+    Collection(CollectionId),
+    /// The same, and the way to its channels: it was dropped.
+    Dropped(CollectionId),
+}
+
+/// What proxies shall look at anew in users, roles and grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyChange {
+    /// Everything.
+    ReloadAll,
+}
+
+/// A call's end: the error is worded as Milvus's client words it.
+pub type Called<'a, T = ()> = BoxFuture<'a, Result<T, MilvusError>>;
+
+/// See the module. Every call ends within a bounded time; none is repeated beyond the
+/// ladder of Milvus's clients.
+pub trait Peers: Send + Sync + fmt::Debug {
+    /// Has all proxies forget; returns when all that have a session have done so, or after
+    /// a bounded wait. Those that did not answer are told again in the background until
+    /// they have or their session is gone.
+    ///
+    /// # Errors
+    /// One that is alive refused.
+    fn invalidate(&self, notice: Invalidation) -> Called<'_>;
+
+    /// Has all proxies look at users, roles and grants anew. The same waiting as [`invalidate`](Self::invalidate).
+    ///
+    /// # Errors
+    /// One that is alive refused.
+    fn refresh_policy(&self, change: PolicyChange) -> Called<'_>;
+
+    /// Datacoord begins to watch a collection's channels.
+    ///
+    /// # Errors
+    /// It does not; perhaps it does all the same.
+    fn watch_channels<'a>(&'a self, collection: &'a Collection) -> Called<'a>;
+
+    /// Datacoord drops all indexes of a collection. Without any that is a success.
+    ///
+    /// # Errors
+    /// Not done, or not known.
+    fn drop_indexes(&self, collection: CollectionId) -> Called<'_>;
+
+    /// Datacoord learns a collection's properties.
+    ///
+    /// # Errors
+    /// Not done, or not known.
+    fn collection_altered<'a>(
+        &'a self,
+        collection: &'a Collection,
+        partitions: &'a [PartitionId],
+    ) -> Called<'a>;
+
+    /// Whether datacoord has removed all data of a collection, or of one partition.
+    ///
+    /// # Errors
+    /// Not known.
+    fn garbage_is_gone(&self, collection: CollectionId, partition: Option<PartitionId>) -> Called<'_, bool>;
+
+    /// Querycoord releases a collection. One that is not loaded is a success.
+    ///
+    /// # Errors
+    /// Not done, or not known.
+    fn release_collection(&self, collection: CollectionId) -> Called<'_>;
+
+    /// Querycoord releases partitions. Those not loaded are a success.
+    ///
+    /// # Errors
+    /// Not done, or not known.
+    fn release_partitions<'a>(
+        &'a self,
+        collection: CollectionId,
+        partitions: &'a [PartitionId],
+    ) -> Called<'a>;
+
+    /// Querycoord loads a new partition if its collection is loaded as a whole.
+    ///
+    /// # Errors
+    /// Not done, or not known.
+    fn partition_created<'a>(&'a self, partition: &'a Partition) -> Called<'a>;
+}
