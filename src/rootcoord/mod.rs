@@ -9,6 +9,7 @@
 //! ```
 
 pub mod catalog;
+pub mod channels;
 pub mod core;
 pub mod databases;
 pub mod ddl;
@@ -24,3 +25,4 @@ pub mod service;
 pub mod serving;
 #[cfg(test)]
 mod testing;
+pub mod tick;
