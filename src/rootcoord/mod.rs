@@ -8,6 +8,7 @@
 //!   wire ──▶ service ──▶ core ─────────┘      a value first, then the gate, then the answer
 //! ```
 
+pub mod access;
 pub mod catalog;
 pub mod channels;
 pub mod core;

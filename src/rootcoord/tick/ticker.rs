@@ -174,7 +174,7 @@ impl TickWorker {
         proxies: &BTreeSet<ServerId>,
         in_use: BTreeSet<String>,
         enabled: bool,
-    ) -> (Ticker, impl Future<Output = ()> + Send) {
+    ) -> (Ticker, impl Future<Output = ()> + Send + use<>) {
         // Twice as often as Milvus does if the reports of many proxies allow it.
         let mut ticks = Ticks::new(self.interval / 2, enabled);
         ticks.use_channels(in_use);
