@@ -3,13 +3,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    etcd::{
-        call::Header,
-        commit::{Commit as _, memory::MemoryStore},
-        txn::Guard,
-    },
-    ids::LeaseId,
+use crate::etcd::{
+    call::Header,
+    commit::{Commit as _, memory::MemoryStore},
 };
 
 const PREFIX: &str = "by-dev/meta/root-coord/credential/";

@@ -297,6 +297,24 @@ fn ddl_holds_its_own_channels_only() {
 }
 
 #[test]
+fn a_tick_that_may_have_got_there_is_repeated_and_never_followed_by_an_earlier_one() {
+    let mut world = World::new();
+    world.step(Step::Use(0b001));
+    world.step(Step::Own);
+    world.step(Step::Send(0));
+    let lost = world.on_the_way.clone();
+    world.step(Step::Lose(0, true));
+    world.step(Step::Join(1));
+    let lagging = Report::new(vec![], &[], lost[0].1.0 - 1).unwrap().unwrap();
+    world.ticks.report(ServerId(1), lagging, world.now).expect("it has a session");
+    world.step(Step::Send(10_000));
+    assert_eq!(world.on_the_way, []);
+    world.step(Step::Leave(1));
+    world.step(Step::Send(0));
+    assert_eq!(world.on_the_way, lost);
+}
+
+#[test]
 fn a_channel_that_takes_no_ticks_is_tried_ever_more_seldom_and_then_every_two_seconds() {
     let mut world = World::new();
     world.step(Step::Use(0b001));
