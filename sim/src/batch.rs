@@ -77,7 +77,7 @@ fn run_all(args: &Args, jobs: usize) -> io::Result<Vec<u64>> {
 fn start(args: &Args, seed: u64) -> io::Result<Running> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--brief", "--seed", &seed.to_string()]);
-    if let Some(rule) = args.without {
+    for rule in &args.without {
         command.args(["--without", &format!("{rule:?}")]);
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

@@ -4,7 +4,7 @@
 //! key. What lies below the sessions belongs to no term; so does nothing else.
 
 use super::Violation;
-use crate::fake_etcd::{cluster::Cluster, record::Applied, record::Origin, store::Change};
+use crate::fake_etcd::{cluster::Cluster, record::{Applied, Origin, What}, store::Change};
 
 /// Where what lies.
 #[derive(Clone, Debug)]
@@ -64,12 +64,31 @@ impl TermChecker {
         while let Some(applied) = cluster.applied().get(self.next) {
             self.next += 1;
             let changes = cluster.store().changes(applied.revision);
+            self.revoked(applied, changes)?;
             self.begin_or_end(applied, changes);
             for change in changes {
                 self.judge(applied, change)?;
             }
         }
         Ok(())
+    }
+
+    /// An instance that deposes another revokes what the other's key no longer hangs on: nobody
+    /// ends the term that lasts by that, but its owner.
+    fn revoked(&self, applied: &Applied, changes: &[Change]) -> Result<(), Violation> {
+        let (What::Revoke(_), Some(term)) = (applied.what, &self.current) else { return Ok(()) };
+        let ends = changes.iter().any(|change| change.key == self.layout.active.as_bytes());
+        if !ends || applied.origin == term.owner || applied.origin == Origin::operator() {
+            return Ok(());
+        }
+        Err(Violation(format!(
+            "{} revoked the lease of epoch {} of {} at revision {} ({:.3} s)",
+            applied.origin,
+            term.epoch,
+            term.owner,
+            applied.revision,
+            applied.at.as_secs_f64(),
+        )))
     }
 
     /// A transaction that takes the key may take the windows, too: it counts as in its own term.

@@ -19,6 +19,11 @@ impl Origin {
         Self::new("etcd")
     }
 
+    /// Somebody with a command line.
+    pub fn operator() -> Self {
+        Self::new("operator")
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.0

@@ -10,6 +10,7 @@ use milvus_coord::{election::rules::Rules, ids::Role};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
+    directed::{Directed, Director},
     draw::Dice,
     fault::{Fault, Scheduled},
     stage::{Stage, StageSettings},
@@ -31,7 +32,7 @@ const QUIET_BEFORE: Duration = Duration::from_secs(3);
 const FAULTS: Duration = Duration::from_secs(10);
 /// After the last fault somebody must serve within this: a lease that starts anew with a new
 /// leader of etcd, its expiry, a registration, a campaign, and clients' time-outs on the way.
-const RECOVERY: Duration = Duration::from_secs(14);
+pub(super) const RECOVERY: Duration = Duration::from_secs(14);
 /// And go on serving.
 const QUIET_AFTER: Duration = Duration::from_secs(2);
 
@@ -40,8 +41,17 @@ const QUIET_AFTER: Duration = Duration::from_secs(2);
 pub struct Script {
     /// The stage.
     pub stage: StageSettings,
-    /// What goes wrong.
-    pub schedule: Vec<Scheduled>,
+    /// What happens on it.
+    pub plot: Plot,
+}
+
+/// What happens in a run.
+#[derive(Clone, Debug)]
+pub enum Plot {
+    /// Clients do what they like, and this goes wrong.
+    Schedule(Vec<Scheduled>),
+    /// One interleaving.
+    Directed(&'static Directed),
 }
 
 impl Script {
@@ -51,7 +61,12 @@ impl Script {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x66_6175_6c74);
         let mut dice = Dice::new(&mut rng, stage.extent, stage.strict);
         let schedule = dice.schedule(QUIET_BEFORE, QUIET_BEFORE + FAULTS);
-        Self { stage, schedule }
+        Self { stage, plot: Plot::Schedule(schedule) }
+    }
+
+    /// A directed scenario.
+    pub fn directed(directed: &'static Directed, rules: Rules) -> Self {
+        Self { stage: directed.stage(rules), plot: Plot::Directed(directed) }
     }
 }
 
@@ -84,9 +99,9 @@ fn layout() -> Layout {
     }
 }
 
-struct Run {
-    stage: Stage,
-    checker: TermChecker,
+pub(super) struct Run {
+    pub(super) stage: Stage,
+    pub(super) checker: TermChecker,
     /// What is to be mended when.
     mending: Vec<(Duration, Fault)>,
     faults: usize,
@@ -104,7 +119,11 @@ pub fn run(script: &Script) -> Report {
         may_depose: 0,
         told_terms: 0,
     };
-    let violation = run.play(&script.schedule).err();
+    let played = match &script.plot {
+        Plot::Schedule(schedule) => run.play(schedule).and_then(|()| run.recover()),
+        Plot::Directed(directed) => directed.play(&mut Director::new(&mut run)),
+    };
+    let violation = played.and_then(|()| run.judge()).err();
     run.report(violation)
 }
 
@@ -114,11 +133,9 @@ impl Run {
             while self.stage.world.now() < next.at {
                 self.step()?;
             }
-            self.faults += 1;
-            self.may_depose += usize::from(next.fault.may_depose());
             let active = self.checker.current().and_then(|term| self.stage.instance_of(&term.owner));
             let fault = next.fault.aimed(|target| self.stage.aim(target, active.unwrap_or(0)));
-            self.stage.begin(&fault);
+            self.begin(&fault);
             let lasts = match fault {
                 // A supervisor is quick.
                 Fault::Restart(_) => Duration::from_millis(50),
@@ -130,11 +147,16 @@ impl Run {
             self.step()?;
         }
         self.stage.mend_all();
-        self.recover()?;
-        self.judge()
+        Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Violation> {
+    pub(super) fn begin(&mut self, fault: &Fault) {
+        self.faults += 1;
+        self.may_depose += usize::from(fault.may_depose());
+        self.stage.begin(fault);
+    }
+
+    pub(super) fn step(&mut self) -> Result<(), Violation> {
         let ended = self.stage.step();
         for index in ended {
             if let Some(crate::machine::process::Ended::Panicked) =
