@@ -79,3 +79,10 @@ pub struct Applied {
     /// The store's revision when the proposal set out.
     pub set_out: i64,
 }
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { revision, origin, what, set_out, .. } = self;
+        write!(f, "revision {revision}: {what:?} of {origin}, sent at {set_out}:")
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
+    fmt,
     hash::{Hash, Hasher},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use crate::{
         terms::{Layout, TermChecker},
     },
     coord,
+    fake_etcd::store::Change,
     history::{Operation, Outcome},
 };
 
@@ -107,6 +109,19 @@ pub(super) struct Run {
     faults: usize,
     may_depose: usize,
     told_terms: usize,
+    told_revisions: usize,
+}
+
+/// Changed keys, for people.
+struct Changes<'a>(&'a [Change]);
+
+impl fmt::Display for Changes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|change| {
+            let sign = if change.now.is_some() { '+' } else { '-' };
+            write!(f, " {sign}{}", String::from_utf8_lossy(&change.key))
+        })
+    }
 }
 
 /// Runs a script to its end, or to the first violation.
@@ -118,6 +133,7 @@ pub fn run(script: &Script) -> Report {
         faults: 0,
         may_depose: 0,
         told_terms: 0,
+        told_revisions: 0,
     };
     let played = match &script.plot {
         Plot::Schedule(schedule) => run.play(schedule).and_then(|()| run.recover()),
@@ -171,7 +187,14 @@ impl Run {
         for fault in due {
             self.stage.end(&fault);
         }
-        let checked = self.stage.etcd.look(|cluster, _| self.checker.look(cluster));
+        let checked = self.stage.etcd.look(|cluster, _| {
+            for applied in &cluster.applied()[self.told_revisions..] {
+                let changes = cluster.store().changes(applied.revision);
+                self.stage.trace.tell("etcd", &format!("{applied}{}", Changes(changes)));
+            }
+            self.told_revisions = cluster.applied().len();
+            self.checker.look(cluster)
+        });
         let terms = self.checker.terms();
         for term in &terms[self.told_terms..] {
             self.stage.trace.tell("etcd", &format!("epoch {} of {}", term.epoch, term.owner));

@@ -60,9 +60,9 @@ impl<'a> Director<'a> {
         self.run.stage.end(&fault);
     }
 
-    /// The next proposal of `from` is carried out so much later.
-    pub(super) fn delay(&mut self, from: Target, writing: Writing, delay: Duration) {
-        self.run.stage.delay(Some(from), writing, delay, 1);
+    /// The next proposals of `from` are carried out so much later.
+    pub(super) fn delay(&mut self, times: u32, from: Target, writing: Writing, delay: Duration) {
+        self.run.stage.delay(Some(from), writing, delay, times);
     }
 
     /// Lets a client call.
