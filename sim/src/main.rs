@@ -91,7 +91,8 @@ fn one(args: &Args, name: &str, seed: u64, script: impl FnOnce() -> Script + Sen
 }
 
 fn summary(name: &str, report: &Report) -> String {
-    let verdict = report.violation.as_ref().map_or_else(|| "ok".to_owned(), ToString::to_string);
+    let undecided = if report.undecided { ", lists undecided" } else { "" };
+    let verdict = report.violation.as_ref().map_or_else(|| format!("ok{undecided}"), ToString::to_string);
     let Report { terms, faults, calls, answered, digest, .. } = report;
     format!(
         "{name}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"

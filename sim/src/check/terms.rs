@@ -155,7 +155,7 @@ impl TermChecker {
 mod tests {
     use std::time::Duration;
 
-    use etcd_client::proto::{PbDeleteRequest, PbPutRequest};
+    use etcd_client::proto::{PbDeleteRequest, PbLeaseGrantRequest, PbLeaseRevokeRequest, PbPutRequest};
 
     use super::*;
     use crate::fake_etcd::cluster::Proposal;
@@ -232,6 +232,29 @@ mod tests {
             [("a", ACTIVE, Some(0)), ("b", ACTIVE, Some(0)), ("a", ACTIVE, Some(0)), ("a", META, Some(1))];
         assert!(verdict_late(&writes, 0).is_ok());
         assert!(verdict_late(&writes, 1).is_err());
+    }
+
+    /// A term of `a` under a lease that is then revoked by somebody.
+    fn revoked_by(who: &Origin) -> Result<(), Violation> {
+        let mut cluster = Cluster::new(1, Duration::from_secs(1));
+        let mut checker = TermChecker::new(layout());
+        let put = PbPutRequest { key: b"by-dev/meta/session/rootcoord".to_vec(), lease: 7, ..Default::default() };
+        for (proposal, origin) in [
+            (Proposal::Grant(PbLeaseGrantRequest { id: 7, ttl: 5 }), &Origin::new("a")),
+            (Proposal::Put(put), &Origin::new("a")),
+            (Proposal::Revoke(PbLeaseRevokeRequest { id: 7 }), who),
+        ] {
+            cluster.apply(&proposal, origin, 1, Duration::ZERO).expect("it is simple");
+            checker.look(&cluster)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_its_owner_ends_a_term_by_a_lease() {
+        assert_eq!(revoked_by(&Origin::new("a")), Ok(()));
+        assert_eq!(revoked_by(&Origin::operator()), Ok(()));
+        assert!(revoked_by(&Origin::new("b")).is_err());
     }
 
     #[test]

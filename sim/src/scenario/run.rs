@@ -20,7 +20,7 @@ use crate::{
     check::{
         Violation,
         counter::{self, Counter},
-        databases,
+        databases::{self, Lists},
         terms::{Layout, TermChecker},
     },
     coord,
@@ -77,6 +77,9 @@ impl Script {
 pub struct Report {
     /// What was not allowed, if anything.
     pub violation: Option<Violation>,
+    /// Whether the lists of databases took part in too many possible orders to be checked as
+    /// a whole.
+    pub undecided: bool,
     /// Terms in all.
     pub terms: usize,
     /// Faults in all.
@@ -139,8 +142,8 @@ pub fn run(script: &Script) -> Report {
         Plot::Schedule(schedule) => run.play(schedule).and_then(|()| run.recover()),
         Plot::Directed(directed) => directed.play(&mut Director::new(&mut run)),
     };
-    let violation = played.and_then(|()| run.judge()).err();
-    run.report(violation)
+    let judged = played.and_then(|()| run.judge());
+    run.report(judged)
 }
 
 impl Run {
@@ -232,19 +235,19 @@ impl Run {
         self.step()
     }
 
-    fn judge(&self) -> Result<(), Violation> {
+    fn judge(&self) -> Result<Lists, Violation> {
         let operations = self.stage.history.operations();
         counter::check(Counter::Timestamps, &operations)?;
         counter::check(Counter::Ids, &operations)?;
-        databases::check(&operations)?;
+        let lists = databases::check(&operations)?;
         let changes = self.checker.terms().len().saturating_sub(1);
         if changes > self.may_depose {
             return Err(Violation(format!("{changes} term changes, but {} faults", self.may_depose)));
         }
-        Ok(())
+        Ok(lists)
     }
 
-    fn report(self, violation: Option<Violation>) -> Report {
+    fn report(self, judged: Result<Lists, Violation>) -> Report {
         let operations = self.stage.history.operations();
         let mut hasher = DefaultHasher::new();
         for operation in &operations {
@@ -262,7 +265,8 @@ impl Run {
             })
             .count();
         Report {
-            violation,
+            undecided: judged == Ok(Lists::Undecided),
+            violation: judged.err(),
             terms: self.checker.terms().len(),
             faults: self.faults,
             calls: operations.len(),
