@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// When the faults begin.
-const QUIET_BEFORE: Duration = Duration::from_secs(3);
+const QUIET_BEFORE: Duration = Duration::from_secs(2);
 /// How long they go on.
 const FAULTS: Duration = Duration::from_secs(10);
 /// After the last fault somebody must serve within this: a lease that starts anew with a new
 /// leader of etcd, its expiry, a registration, a campaign, and clients' time-outs on the way.
 pub(super) const RECOVERY: Duration = Duration::from_secs(14);
 /// And go on serving.
-const QUIET_AFTER: Duration = Duration::from_secs(2);
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// What a run is about.
 #[derive(Clone, Debug)]

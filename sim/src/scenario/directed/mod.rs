@@ -37,7 +37,7 @@ impl std::fmt::Debug for Directed {
 }
 
 /// All of them, one or more for each rule.
-pub static ALL: [Directed; 7] = [
+pub static ALL: [Directed; 8] = [
     Directed {
         name: "late-write-of-a-frozen-one",
         rule: Rule::Fence,
@@ -58,6 +58,13 @@ pub static ALL: [Directed; 7] = [
         violation: "Timestamps: went back",
         instances: 2,
         play: plays::deposed_with_a_young_proof,
+    },
+    Directed {
+        name: "revoked-while-excused",
+        rule: Rule::QuietPoint,
+        violation: "Timestamps: went back",
+        instances: 2,
+        play: plays::revoked_while_excused,
     },
     Directed {
         name: "window-extended-unseen",

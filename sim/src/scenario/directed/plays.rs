@@ -20,6 +20,8 @@ const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// For a watch to tell what was put, and for what follows from it.
 const HEARD: Duration = Duration::from_millis(400);
 
+/// For an ACTIVE one without etcd to have asked for pledges and got them.
+const EXCUSED: Duration = Duration::from_millis(600);
 /// More often than a revocation without an answer is sent again.
 const REPEATED: u32 = 20;
 
@@ -84,6 +86,22 @@ pub(super) fn deposed_with_a_young_proof(director: &mut Director<'_>) -> Played 
     director.call(0, Call::Timestamps(1))?;
     director.end(Fault::CutFromEtcd(active, None));
     director.end(Fault::Reject(standby, active, true));
+    Ok(())
+}
+
+/// The active one can't reach etcd and is promised not to be deposed by a hint; then somebody
+/// ends its lease, of which it can't hear.
+pub(super) fn revoked_while_excused(director: &mut Director<'_>) -> Played {
+    let (active, _) = pair(director)?;
+    director.begin(Fault::CutFromEtcd(active, None));
+    director.lasting(EXCUSED)?;
+    director.given(0, &Call::Timestamps(1))?;
+    let terms = director.terms();
+    director.begin(Fault::RevokeActive);
+    director.term_after(terms)?;
+    director.given(1, &Call::Timestamps(1))?;
+    director.call(0, Call::Timestamps(1))?;
+    director.end(Fault::CutFromEtcd(active, None));
     Ok(())
 }
 
