@@ -12,6 +12,7 @@ use milvus_proto::{
     rootcoord::{AllocIdRequest, AllocTimestampRequest, root_coord_client::RootCoordClient},
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Response, Status,
@@ -58,6 +59,15 @@ pub struct ClientSettings {
     pub stop: CancellationToken,
 }
 
+/// What it calls.
+#[derive(Debug)]
+pub enum Agenda {
+    /// Whatever comes to its mind.
+    Random,
+    /// These, one after the other.
+    Ordered(mpsc::UnboundedReceiver<Call>),
+}
+
 impl std::fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientSettings").field("id", &self.id).finish_non_exhaustive()
@@ -81,7 +91,7 @@ enum Missed {
 }
 
 /// Calls until it is told to stop.
-pub async fn run(settings: ClientSettings) {
+pub async fn run(settings: ClientSettings, agenda: Agenda) {
     let stop = settings.stop.clone();
     let client = Client {
         rng: SmallRng::seed_from_u64(settings.seed),
@@ -91,7 +101,7 @@ pub async fn run(settings: ClientSettings) {
         settings,
     };
     // A call that is cut short stays unknown.
-    let _ = stop.run_until_cancelled_owned(client.live()).await;
+    let _ = stop.run_until_cancelled_owned(client.live(agenda)).await;
 }
 
 fn channel(host: &str, port: u16) -> Channel {
@@ -106,17 +116,43 @@ fn channel(host: &str, port: u16) -> Channel {
 }
 
 impl Client {
-    async fn live(mut self) {
-        loop {
-            let think = self.settings.think.clone();
-            tokio::time::sleep(self.rng.random_range(think)).await;
-            match self.rng.random_range(0..100) {
-                0..55 => self.timestamps().await,
-                55..70 => self.ids().await,
-                70..80 => self.list().await,
-                80..91 => self.create().await,
-                _ => self.drop_one().await,
+    async fn live(mut self, agenda: Agenda) {
+        match agenda {
+            Agenda::Random => loop {
+                let think = self.settings.think.clone();
+                tokio::time::sleep(self.rng.random_range(think)).await;
+                let call = self.idea();
+                self.call(call).await;
+            },
+            Agenda::Ordered(mut orders) => {
+                while let Some(call) = orders.recv().await {
+                    self.call(call).await;
+                }
             }
+        }
+    }
+
+    fn idea(&mut self) -> Call {
+        match self.rng.random_range(0..100) {
+            0..55 => Call::Timestamps(self.rng.random_range(1..5)),
+            55..70 => {
+                // Now and then so many that the window has to be extended soon: it holds 786 million.
+                let many = self.rng.random_bool(0.3);
+                Call::Ids(self.rng.random_range(if many { 100_000_000..390_000_000 } else { 1..200 }))
+            }
+            70..80 => Call::List,
+            80..91 => Call::Create(self.name()),
+            _ => Call::Drop(self.name()),
+        }
+    }
+
+    async fn call(&mut self, call: Call) {
+        match call {
+            Call::Timestamps(count) => self.timestamps(count).await,
+            Call::Ids(count) => self.ids(count).await,
+            Call::List => self.list().await,
+            Call::Create(name) => self.create(name).await,
+            Call::Drop(name) => self.drop_one(name).await,
         }
     }
 
@@ -192,8 +228,7 @@ impl Client {
         }
     }
 
-    async fn timestamps(&mut self) {
-        let count = self.rng.random_range(1..5);
+    async fn timestamps(&mut self, count: u32) {
         let begun = self.settings.history.begin(self.settings.id, Call::Timestamps(count), self.now());
         let request = AllocTimestampRequest { base: None, count };
         let answer =
@@ -207,10 +242,7 @@ impl Client {
         self.ended(begun, outcome).await;
     }
 
-    async fn ids(&mut self) {
-        // Now and then so many that the window has to be extended soon: it holds 786 million.
-        let many = self.rng.random_bool(0.3);
-        let count = self.rng.random_range(if many { 100_000_000..390_000_000 } else { 1..200 });
+    async fn ids(&mut self, count: u32) {
         let begun = self.settings.history.begin(self.settings.id, Call::Ids(count), self.now());
         let request = AllocIdRequest { base: None, count };
         let answer =
@@ -266,8 +298,8 @@ impl Client {
 
     /// Creates a database, and repeats the same request until there is a clear answer, as
     /// Milvus's proxies do. The repetition of a request that was carried out must be told so.
-    async fn create(&mut self) {
-        let (name, base) = (self.name(), self.base());
+    async fn create(&mut self, name: String) {
+        let base = self.base();
         let begun = self.settings.history.begin(self.settings.id, Call::Create(name.clone()), self.now());
         let until = self.now() + PERSISTENCE;
         let mut sent = false;
@@ -292,8 +324,8 @@ impl Client {
 
     /// Drops a database. A repetition would be another drop: it may drop what others have
     /// created since.
-    async fn drop_one(&mut self) {
-        let (name, base) = (self.name(), self.base());
+    async fn drop_one(&mut self, name: String) {
+        let base = self.base();
         let begun = self.settings.history.begin(self.settings.id, Call::Drop(name.clone()), self.now());
         let request = DropDatabaseRequest { base: Some(base), db_name: name };
         let answer =

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use milvus_coord::election::rules::{Rule, Rules};
-use milvus_coord_sim::scenario::run::{Report, Script, run};
+use milvus_coord_sim::scenario::{
+    directed::{self, Directed},
+    run::{Report, Script, run},
+};
 
 /// Simulates rootcoord pairs under faults and checks what they do.
 #[derive(Clone, Debug, Parser)]
@@ -28,12 +31,22 @@ pub(crate) struct Args {
     /// How many at a time; as many as there are processors if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Switch one rule off: the run should then fail.
+    /// Run the directed scenario of this name, and show what happens.
+    #[arg(long, value_parser = directed, conflicts_with_all = ["seed", "seeds"])]
+    scenario: Option<&'static Directed>,
+    /// Switch a rule off (may be repeated): the run should then fail.
     #[arg(long, value_parser = rule)]
-    without: Option<Rule>,
-    /// One line about the seed instead of all that happens.
-    #[arg(long, requires = "seed")]
+    without: Vec<Rule>,
+    /// One line about the seed or scenario instead of all that happens.
+    #[arg(long)]
     brief: bool,
+}
+
+fn directed(name: &str) -> Result<&'static Directed, String> {
+    Directed::named(name).ok_or_else(|| {
+        let names: Vec<&str> = directed::ALL.iter().map(|directed| directed.name).collect();
+        format!("there is {}", names.join(", "))
+    })
 }
 
 fn rule(name: &str) -> Result<Rule, String> {
@@ -46,39 +59,43 @@ fn rule(name: &str) -> Result<Rule, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match args.seed {
-        Some(seed) => one(&args, seed),
-        None => batch::run(&args),
+    let rules = args.without.iter().fold(Rules::default(), |rules, rule| rules.without(*rule));
+    match (args.scenario, args.seed) {
+        (Some(directed), _) => one(&args, &format!("scenario {}", directed.name), 0, move || {
+            Script::directed(directed, rules)
+        }),
+        (None, Some(seed)) => one(&args, &format!("seed {seed}"), seed, move || Script::draw(seed, rules)),
+        (None, None) => batch::run(&args),
     }
 }
 
-fn one(args: &Args, seed: u64) -> ExitCode {
+fn one(args: &Args, name: &str, seed: u64, script: impl FnOnce() -> Script + Send + 'static) -> ExitCode {
     entropy::seed(seed);
-    let rules = args.without.map_or_else(Rules::default, Rules::without);
     // A thread that has drawn nothing yet.
     let simulation = std::thread::Builder::new().name("simulation".to_owned());
     let handle = simulation.spawn(move || {
-        let script = Script::draw(seed, rules);
+        let script = script();
         (run(&script), script)
     });
     let ended = handle.map(std::thread::JoinHandle::join);
     let Ok(Ok((report, script))) = ended else {
-        say(&format!("seed {seed}: the simulation itself failed"));
+        say(&format!("{name}: the simulation itself failed"));
         return ExitCode::from(2);
     };
     if !args.brief {
         report.trace.iter().for_each(|line| say(line));
         say(&format!("{:?}", script.stage));
     }
-    say(&summary(seed, &report));
+    say(&summary(name, &report));
     if report.violation.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
-fn summary(seed: u64, report: &Report) -> String {
-    let verdict = report.violation.as_ref().map_or_else(|| "ok".to_owned(), ToString::to_string);
+fn summary(name: &str, report: &Report) -> String {
+    let undecided = if report.undecided { ", lists undecided" } else { "" };
+    let verdict = report.violation.as_ref().map_or_else(|| format!("ok{undecided}"), ToString::to_string);
     let Report { terms, faults, calls, answered, digest, .. } = report;
     format!(
-        "seed {seed}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"
+        "{name}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"
     )
 }
 

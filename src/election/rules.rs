@@ -31,13 +31,19 @@ impl Rule {
         Self::FreshLease,
         Self::VictimCompare,
     ];
+
+    #[cfg(feature = "rule-switches")]
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// Which rules hold: all, unless a simulation says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
+    /// One bit per rule that does not hold.
     #[cfg(feature = "rule-switches")]
-    off: Option<Rule>,
+    off: u8,
 }
 
 impl Rules {
@@ -50,12 +56,13 @@ impl Rules {
     /// Whether `rule` is in force.
     #[cfg(feature = "rule-switches")]
     pub fn hold(self, rule: Rule) -> bool {
-        self.off != Some(rule)
+        self.off & rule.bit() == 0
     }
 
-    /// All rules but one.
+    /// The same without this one, too.
     #[cfg(feature = "rule-switches")]
-    pub fn without(rule: Rule) -> Self {
-        Self { off: Some(rule) }
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Self {
+        Self { off: self.off | rule.bit() }
     }
 }

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    election::rules::{Rule, Rules},
     etcd::{
         Etcd,
         call::{CallError, Refusal},
@@ -116,6 +117,7 @@ struct Inner {
     fence: Fence,
     term_over: CancellationToken,
     timeout: Duration,
+    rules: Rules,
     fence_lost: CancellationToken,
     ledger: Mutex<Ledger>,
 }
@@ -124,6 +126,17 @@ impl FencedStore {
     /// The store of the term that `fence` stands for. `term_over` is cancelled when the
     /// term is over; `timeout` is how long one attempt may take.
     pub fn new(etcd: Etcd, fence: Fence, term_over: CancellationToken, timeout: Duration) -> Self {
+        Self::under(Rules::default(), etcd, fence, term_over, timeout)
+    }
+
+    /// The same under `rules`: all of them, outside simulations.
+    pub fn under(
+        rules: Rules,
+        etcd: Etcd,
+        fence: Fence,
+        term_over: CancellationToken,
+        timeout: Duration,
+    ) -> Self {
         let etcd = etcd.on(Lane::Store);
         let inner = Inner {
             incarnation: etcd.incarnation(),
@@ -132,6 +145,7 @@ impl FencedStore {
             fence,
             term_over,
             timeout,
+            rules,
             fence_lost: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -179,7 +193,11 @@ impl FencedStore {
     pub async fn commit_settled(&self, write: Write) -> Result<Committed, WriteError> {
         let attempt = self.prepare(write)?;
         let end = match self.first(&attempt).await {
-            Err(WriteError::Unknown(error)) => self.settle(&attempt, error).await,
+            Err(WriteError::Unknown(error)) if self.inner.rules.hold(Rule::Settling) => {
+                self.settle(&attempt, error).await
+            }
+            // What is not to be settled is taken for not applied.
+            Err(WriteError::Unknown(error)) => Err(WriteError::NotSent(error)),
             end => end,
         };
         self.note(&attempt, &end);
@@ -213,11 +231,12 @@ impl FencedStore {
         let mut otherwise = vec![fence.active_key.clone()];
         otherwise.extend(guarded.iter().cloned());
         otherwise.extend(unguarded.map(str::to_owned));
-        let mut guards = vec![fence.guard()];
+        let mut guards = Vec::with_capacity(own_guards.len() + 1);
+        guards.extend(self.inner.rules.hold(Rule::Fence).then(|| fence.guard()));
         guards.extend(own_guards);
         let txn = Arc::new(Txn { guards, then: ops, otherwise });
         let since = self.inner.etcd.newest_revision().max(fence.epoch.revision());
-        Ok(Attempt { id: self.inner.ledger.lock().begin(Arc::clone(&txn)), txn, since })
+        Ok(Attempt { id: self.inner.ledger.lock().begin(Arc::clone(&txn)), txn, guarded, since })
     }
 
     fn is_over(&self) -> bool {
@@ -259,7 +278,7 @@ impl FencedStore {
         if !self.still_active(&seen) {
             return self.deposed();
         }
-        let keys: Vec<_> = attempt.own_guards().iter().map(|guard| guard.key().to_owned()).collect();
+        let keys = attempt.guarded.clone();
         let seen = seen.into_iter().skip(1).take(keys.len()).collect();
         WriteError::Conflict { keys, seen }
     }
@@ -334,15 +353,10 @@ struct Attempt {
     id: u64,
     /// What is sent, each time.
     txn: Arc<Txn>,
+    /// The keys of its guards, without the fence.
+    guarded: Vec<String>,
     /// A revision from before the first time.
     since: Revision,
-}
-
-impl Attempt {
-    /// Without the fence, which stands first.
-    fn own_guards(&self) -> &[Guard] {
-        &self.txn.guards[1..]
-    }
 }
 
 fn ended_meanwhile() -> CallError {

@@ -1,4 +1,7 @@
 //! Timestamps and ids: no value twice, and what was asked for later is larger.
+//!
+//! A call without an answer took values that nobody was given: it may leave a gap, and
+//! asks nothing of the others.
 
 use std::time::Duration;
 
@@ -113,6 +116,18 @@ mod tests {
     #[test]
     fn no_value_is_given_twice() {
         assert!(!verdict(&[operation(0, 10, 1, 5), operation(0, 10, 5, 6)]));
+    }
+
+    #[test]
+    fn what_a_call_without_an_answer_took_is_missed_by_nobody() {
+        let unknown = Operation { end: None, outcome: Outcome::Unknown, ..operation(3, 4, 10, 19) };
+        assert!(verdict(&[operation(0, 1, 1, 9), unknown, operation(5, 6, 20, 20)]));
+    }
+
+    #[test]
+    fn as_many_are_given_as_were_asked_for() {
+        let few = Operation { call: Call::Timestamps(3), ..operation(0, 1, 5, 6) };
+        assert!(!verdict(&[few]));
     }
 
     proptest! {

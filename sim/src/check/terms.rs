@@ -4,7 +4,7 @@
 //! key. What lies below the sessions belongs to no term; so does nothing else.
 
 use super::Violation;
-use crate::fake_etcd::{cluster::Cluster, record::Applied, record::Origin, store::Change};
+use crate::fake_etcd::{cluster::Cluster, record::{Applied, Origin, What}, store::Change};
 
 /// Where what lies.
 #[derive(Clone, Debug)]
@@ -64,12 +64,31 @@ impl TermChecker {
         while let Some(applied) = cluster.applied().get(self.next) {
             self.next += 1;
             let changes = cluster.store().changes(applied.revision);
+            self.revoked(applied, changes)?;
             self.begin_or_end(applied, changes);
             for change in changes {
                 self.judge(applied, change)?;
             }
         }
         Ok(())
+    }
+
+    /// An instance that deposes another revokes what the other's key no longer hangs on: nobody
+    /// ends the term that lasts by that, but its owner.
+    fn revoked(&self, applied: &Applied, changes: &[Change]) -> Result<(), Violation> {
+        let (What::Revoke(_), Some(term)) = (applied.what, &self.current) else { return Ok(()) };
+        let ends = changes.iter().any(|change| change.key == self.layout.active.as_bytes());
+        if !ends || applied.origin == term.owner || applied.origin == Origin::operator() {
+            return Ok(());
+        }
+        Err(Violation(format!(
+            "{} revoked the lease of epoch {} of {} at revision {} ({:.3} s)",
+            applied.origin,
+            term.epoch,
+            term.owner,
+            applied.revision,
+            applied.at.as_secs_f64(),
+        )))
     }
 
     /// A transaction that takes the key may take the windows, too: it counts as in its own term.
@@ -136,7 +155,7 @@ impl TermChecker {
 mod tests {
     use std::time::Duration;
 
-    use etcd_client::proto::{PbDeleteRequest, PbPutRequest};
+    use etcd_client::proto::{PbDeleteRequest, PbLeaseGrantRequest, PbLeaseRevokeRequest, PbPutRequest};
 
     use super::*;
     use crate::fake_etcd::cluster::Proposal;
@@ -213,6 +232,29 @@ mod tests {
             [("a", ACTIVE, Some(0)), ("b", ACTIVE, Some(0)), ("a", ACTIVE, Some(0)), ("a", META, Some(1))];
         assert!(verdict_late(&writes, 0).is_ok());
         assert!(verdict_late(&writes, 1).is_err());
+    }
+
+    /// A term of `a` under a lease that is then revoked by somebody.
+    fn revoked_by(who: &Origin) -> Result<(), Violation> {
+        let mut cluster = Cluster::new(1, Duration::from_secs(1));
+        let mut checker = TermChecker::new(layout());
+        let put = PbPutRequest { key: b"by-dev/meta/session/rootcoord".to_vec(), lease: 7, ..Default::default() };
+        for (proposal, origin) in [
+            (Proposal::Grant(PbLeaseGrantRequest { id: 7, ttl: 5 }), &Origin::new("a")),
+            (Proposal::Put(put), &Origin::new("a")),
+            (Proposal::Revoke(PbLeaseRevokeRequest { id: 7 }), who),
+        ] {
+            cluster.apply(&proposal, origin, 1, Duration::ZERO).expect("it is simple");
+            checker.look(&cluster)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_its_owner_ends_a_term_by_a_lease() {
+        assert_eq!(revoked_by(&Origin::new("a")), Ok(()));
+        assert_eq!(revoked_by(&Origin::operator()), Ok(()));
+        assert!(revoked_by(&Origin::new("b")).is_err());
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Origin {
         Self::new("etcd")
     }
 
+    /// Somebody with a command line.
+    pub fn operator() -> Self {
+        Self::new("operator")
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.0
@@ -73,4 +78,11 @@ pub struct Applied {
     pub what: What,
     /// The store's revision when the proposal set out.
     pub set_out: i64,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { revision, origin, what, set_out, .. } = self;
+        write!(f, "revision {revision}: {what:?} of {origin}, sent at {set_out}:")
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
+    fmt,
     hash::{Hash, Hasher},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use milvus_coord::{election::rules::Rules, ids::Role};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
+    directed::{Directed, Director},
     draw::Dice,
     fault::{Fault, Scheduled},
     stage::{Stage, StageSettings},
@@ -18,30 +20,40 @@ use crate::{
     check::{
         Violation,
         counter::{self, Counter},
-        databases,
+        databases::{self, Lists},
         terms::{Layout, TermChecker},
     },
     coord,
+    fake_etcd::store::Change,
     history::{Operation, Outcome},
 };
 
 /// When the faults begin.
-const QUIET_BEFORE: Duration = Duration::from_secs(3);
+const QUIET_BEFORE: Duration = Duration::from_secs(2);
 /// How long they go on.
 const FAULTS: Duration = Duration::from_secs(10);
 /// After the last fault somebody must serve within this: a lease that starts anew with a new
 /// leader of etcd, its expiry, a registration, a campaign, and clients' time-outs on the way.
-const RECOVERY: Duration = Duration::from_secs(14);
+pub(super) const RECOVERY: Duration = Duration::from_secs(14);
 /// And go on serving.
-const QUIET_AFTER: Duration = Duration::from_secs(2);
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// What a run is about.
 #[derive(Clone, Debug)]
 pub struct Script {
     /// The stage.
     pub stage: StageSettings,
-    /// What goes wrong.
-    pub schedule: Vec<Scheduled>,
+    /// What happens on it.
+    pub plot: Plot,
+}
+
+/// What happens in a run.
+#[derive(Clone, Debug)]
+pub enum Plot {
+    /// Clients do what they like, and this goes wrong.
+    Schedule(Vec<Scheduled>),
+    /// One interleaving.
+    Directed(&'static Directed),
 }
 
 impl Script {
@@ -51,7 +63,12 @@ impl Script {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x66_6175_6c74);
         let mut dice = Dice::new(&mut rng, stage.extent, stage.strict);
         let schedule = dice.schedule(QUIET_BEFORE, QUIET_BEFORE + FAULTS);
-        Self { stage, schedule }
+        Self { stage, plot: Plot::Schedule(schedule) }
+    }
+
+    /// A directed scenario.
+    pub fn directed(directed: &'static Directed, rules: Rules) -> Self {
+        Self { stage: directed.stage(rules), plot: Plot::Directed(directed) }
     }
 }
 
@@ -60,6 +77,9 @@ impl Script {
 pub struct Report {
     /// What was not allowed, if anything.
     pub violation: Option<Violation>,
+    /// Whether the lists of databases took part in too many possible orders to be checked as
+    /// a whole.
+    pub undecided: bool,
     /// Terms in all.
     pub terms: usize,
     /// Faults in all.
@@ -84,14 +104,27 @@ fn layout() -> Layout {
     }
 }
 
-struct Run {
-    stage: Stage,
-    checker: TermChecker,
+pub(super) struct Run {
+    pub(super) stage: Stage,
+    pub(super) checker: TermChecker,
     /// What is to be mended when.
     mending: Vec<(Duration, Fault)>,
     faults: usize,
     may_depose: usize,
     told_terms: usize,
+    told_revisions: usize,
+}
+
+/// Changed keys, for people.
+struct Changes<'a>(&'a [Change]);
+
+impl fmt::Display for Changes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|change| {
+            let sign = if change.now.is_some() { '+' } else { '-' };
+            write!(f, " {sign}{}", String::from_utf8_lossy(&change.key))
+        })
+    }
 }
 
 /// Runs a script to its end, or to the first violation.
@@ -103,9 +136,14 @@ pub fn run(script: &Script) -> Report {
         faults: 0,
         may_depose: 0,
         told_terms: 0,
+        told_revisions: 0,
     };
-    let violation = run.play(&script.schedule).err();
-    run.report(violation)
+    let played = match &script.plot {
+        Plot::Schedule(schedule) => run.play(schedule).and_then(|()| run.recover()),
+        Plot::Directed(directed) => directed.play(&mut Director::new(&mut run)),
+    };
+    let judged = played.and_then(|()| run.judge());
+    run.report(judged)
 }
 
 impl Run {
@@ -114,11 +152,9 @@ impl Run {
             while self.stage.world.now() < next.at {
                 self.step()?;
             }
-            self.faults += 1;
-            self.may_depose += usize::from(next.fault.may_depose());
             let active = self.checker.current().and_then(|term| self.stage.instance_of(&term.owner));
             let fault = next.fault.aimed(|target| self.stage.aim(target, active.unwrap_or(0)));
-            self.stage.begin(&fault);
+            self.begin(&fault);
             let lasts = match fault {
                 // A supervisor is quick.
                 Fault::Restart(_) => Duration::from_millis(50),
@@ -130,11 +166,16 @@ impl Run {
             self.step()?;
         }
         self.stage.mend_all();
-        self.recover()?;
-        self.judge()
+        Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Violation> {
+    pub(super) fn begin(&mut self, fault: &Fault) {
+        self.faults += 1;
+        self.may_depose += usize::from(fault.may_depose());
+        self.stage.begin(fault);
+    }
+
+    pub(super) fn step(&mut self) -> Result<(), Violation> {
         let ended = self.stage.step();
         for index in ended {
             if let Some(crate::machine::process::Ended::Panicked) =
@@ -149,7 +190,14 @@ impl Run {
         for fault in due {
             self.stage.end(&fault);
         }
-        let checked = self.stage.etcd.look(|cluster, _| self.checker.look(cluster));
+        let checked = self.stage.etcd.look(|cluster, _| {
+            for applied in &cluster.applied()[self.told_revisions..] {
+                let changes = cluster.store().changes(applied.revision);
+                self.stage.trace.tell("etcd", &format!("{applied}{}", Changes(changes)));
+            }
+            self.told_revisions = cluster.applied().len();
+            self.checker.look(cluster)
+        });
         let terms = self.checker.terms();
         for term in &terms[self.told_terms..] {
             self.stage.trace.tell("etcd", &format!("epoch {} of {}", term.epoch, term.owner));
@@ -187,19 +235,19 @@ impl Run {
         self.step()
     }
 
-    fn judge(&self) -> Result<(), Violation> {
+    fn judge(&self) -> Result<Lists, Violation> {
         let operations = self.stage.history.operations();
         counter::check(Counter::Timestamps, &operations)?;
         counter::check(Counter::Ids, &operations)?;
-        databases::check(&operations)?;
+        let lists = databases::check(&operations)?;
         let changes = self.checker.terms().len().saturating_sub(1);
         if changes > self.may_depose {
             return Err(Violation(format!("{changes} term changes, but {} faults", self.may_depose)));
         }
-        Ok(())
+        Ok(lists)
     }
 
-    fn report(self, violation: Option<Violation>) -> Report {
+    fn report(self, judged: Result<Lists, Violation>) -> Report {
         let operations = self.stage.history.operations();
         let mut hasher = DefaultHasher::new();
         for operation in &operations {
@@ -217,7 +265,8 @@ impl Run {
             })
             .count();
         Report {
-            violation,
+            undecided: judged == Ok(Lists::Undecided),
+            violation: judged.err(),
             terms: self.checker.terms().len(),
             faults: self.faults,
             calls: operations.len(),

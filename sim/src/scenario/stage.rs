@@ -5,11 +5,12 @@ use std::time::Duration;
 use etcd_client::proto::PbLeaseRevokeRequest;
 use milvus_coord::{election::rules::Rules, ids::Role};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::{Extent, Fault, InstanceIndex, Target, Writing};
 use crate::{
-    client::{self, ClientSettings},
+    client::{self, Agenda, ClientSettings},
     coord::{self, Controls, CoordSettings, Obituaries, Start, Trace},
     fake_etcd::{
         cluster::{Proposal, WatchFault},
@@ -17,7 +18,7 @@ use crate::{
         record::Origin,
         server::FakeEtcd,
     },
-    history::History,
+    history::{Call, History},
     world::{ETCD_PORT, MachineId, ProcessId, World, WorldSettings},
 };
 
@@ -25,6 +26,18 @@ use crate::{
 const CLIENT_HOSTS: usize = 2;
 /// Clients on each.
 const CLIENTS_PER_HOST: usize = 2;
+
+/// How many proposals a fault delays.
+const DELAYED: u32 = 3;
+
+/// Who decides what clients call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// They themselves, by chance.
+    Random,
+    /// Whoever gives them [`orders`](Stage::order).
+    Ordered,
+}
 
 /// What a stage is made of.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +58,8 @@ pub struct StageSettings {
     pub progress_overtakes: bool,
     /// Every answer needs a proof of its own.
     pub strict: bool,
+    /// Who decides what clients call.
+    pub cast: Cast,
 }
 
 impl StageSettings {
@@ -64,6 +79,7 @@ impl StageSettings {
             skew: [0, 50, 2_000][rng.random_range(0..3)],
             progress_overtakes: rng.random_bool(0.5),
             strict: rng.random_bool(0.3),
+            cast: Cast::Random,
         }
     }
 }
@@ -90,6 +106,7 @@ pub struct Stage {
     instances: Vec<Instance>,
     obituaries: Obituaries,
     clients: CancellationToken,
+    orders: Vec<mpsc::UnboundedSender<Call>>,
 }
 
 impl std::fmt::Debug for Stage {
@@ -120,23 +137,36 @@ impl Stage {
         let history = History::default();
         let trace = Trace::new(world.clock());
         let clients = CancellationToken::new();
+        let mut orders = Vec::new();
         for host in 0..CLIENT_HOSTS {
-            let loops: Vec<ClientSettings> = (0..CLIENTS_PER_HOST)
-                .map(|index| ClientSettings {
-                    id: host * CLIENTS_PER_HOST + index,
-                    seed: rng.random(),
-                    etcd: (0..settings.extent.members).map(World::member_name).collect(),
-                    history: history.clone(),
-                    now: world.clock(),
-                    names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
-                    think: Duration::from_millis(15)..Duration::from_millis(130),
-                    // Every other one keeps its connection as long as that works.
-                    restless: if index % 2 == 0 { 0.0 } else { 0.25 },
-                    stop: clients.clone(),
+            let loops: Vec<(ClientSettings, Agenda)> = (0..CLIENTS_PER_HOST)
+                .map(|index| {
+                    let client = ClientSettings {
+                        id: host * CLIENTS_PER_HOST + index,
+                        seed: rng.random(),
+                        etcd: (0..settings.extent.members).map(World::member_name).collect(),
+                        history: history.clone(),
+                        now: world.clock(),
+                        names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+                        think: Duration::from_millis(15)..Duration::from_millis(130),
+                        // Every other one keeps its connection as long as that works.
+                        restless: if settings.cast == Cast::Ordered || index % 2 == 0 { 0.0 } else { 0.25 },
+                        stop: clients.clone(),
+                    };
+                    let agenda = match settings.cast {
+                        Cast::Random => Agenda::Random,
+                        Cast::Ordered => {
+                            let (sender, receiver) = mpsc::unbounded_channel();
+                            orders.push(sender);
+                            Agenda::Ordered(receiver)
+                        }
+                    };
+                    (client, agenda)
                 })
                 .collect();
             world.host(&client_host(host), move || async move {
-                futures::future::join_all(loops.into_iter().map(client::run)).await;
+                let clients = loops.into_iter().map(|(client, agenda)| client::run(client, agenda));
+                futures::future::join_all(clients).await;
             });
         }
         let mut stage = Self {
@@ -149,6 +179,7 @@ impl Stage {
             instances: Vec::new(),
             obituaries: Obituaries::default(),
             clients,
+            orders,
         };
         for index in 0..settings.extent.instances {
             stage.add(index % settings.extent.machines);
@@ -335,7 +366,7 @@ impl Stage {
                 self.lag_watches(WatchFault { member: Some(member), lag, ..WatchFault::default() });
             }
             Fault::RevokeActive => self.revoke_active(),
-            Fault::Late(from, writing, delay) => self.delay(from, writing, delay),
+            Fault::Late(from, writing, delay) => self.delay(from, writing, delay, DELAYED),
             Fault::Unheard(odds) => self.etcd.fates(|fates| fates.odds.unheard = odds),
             Fault::Lost(odds) => self.etcd.fates(|fates| fates.odds.lost = odds),
             Fault::CutPeers(..)
@@ -436,7 +467,8 @@ impl Stage {
         });
     }
 
-    fn delay(&self, from: Option<Target>, writing: Writing, delay: Duration) {
+    /// The next `times` proposals of one instance, or of anybody, are carried out so much later.
+    pub fn delay(&self, from: Option<Target>, writing: Writing, delay: Duration, times: u32) {
         let keys = coord::keys();
         let writes = |prefix: String| Matching::Writing(prefix.into_bytes());
         let matching = match writing {
@@ -447,7 +479,7 @@ impl Stage {
             Writing::Revokes => Matching::Revokes,
         };
         let from = from.map(|target| format!("rc{}.", Self::index(target)));
-        let rule = FateRule { from, matching, fate: Fate::after(delay), times: 3 };
+        let rule = FateRule { from, matching, fate: Fate::after(delay), times };
         self.etcd.fates(|fates| fates.add_rule(rule));
     }
 
@@ -458,7 +490,7 @@ impl Stage {
             let set_out = cluster.store().revision();
             let revoke = Proposal::Revoke(PbLeaseRevokeRequest { id: lease });
             // Nobody may hold the key just now.
-            let _ = cluster.apply(&revoke, &Origin::new("operator"), set_out, now);
+            let _ = cluster.apply(&revoke, &Origin::operator(), set_out, now);
         });
     }
 
@@ -468,6 +500,14 @@ impl Stage {
             self.world.thaw(self.process(index));
             self.revive(index);
         }
+    }
+
+    /// Lets a client call this, after what it was told to call before.
+    ///
+    /// # Panics
+    /// The scenario has no such client, or none that takes orders.
+    pub fn order(&self, client: usize, call: Call) {
+        self.orders[client].send(call).expect("clients live as long as the stage");
     }
 
     /// No more calls.

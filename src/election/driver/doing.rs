@@ -142,8 +142,13 @@ impl Running {
         let gate = Arc::new(Gate::new(epoch, self.driver.settings.gate, Arc::clone(&ground.clock)));
         let over = CancellationToken::new();
         let fence = Fence { active_key: ground.active_key.clone(), epoch };
-        let store =
-            FencedStore::new(ground.etcd.clone(), fence, over.clone(), self.driver.settings.write_timeout);
+        let store = FencedStore::under(
+            ground.rules,
+            ground.etcd.clone(),
+            fence,
+            over.clone(),
+            self.driver.settings.write_timeout,
+        );
         let (fence_lost, told) = (store.fence_lost().clone(), ground.clone());
         let ended = over.clone();
         self.spawn(async move {

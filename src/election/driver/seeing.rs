@@ -93,7 +93,8 @@ impl Running {
                 self.step(Event::Hint(victim));
             }
             News::PledgeAsked { epoch, nonce, lasting, reply } => {
-                let until = self.now() + lasting;
+                // As everywhere, the peer's clock may be slower by one percent.
+                let until = self.now() + lasting + lasting / 100;
                 let actions = self.life.step(self.now(), Event::PledgeAsked { epoch, until, nonce });
                 for action in &actions {
                     if let Action::Pledge { epoch, nonce } = action {

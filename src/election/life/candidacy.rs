@@ -154,8 +154,16 @@ impl Life {
         if campaign.after_foreign {
             quiet = quiet.max(self.settings.foreign_wait);
         }
+        let mut quiet_at = now + quiet;
+        if !quiet.is_zero()
+            && let Some((pledged, until)) = self.pledged
+            && campaign.against.as_ref().is_none_or(|held| held.victim.epoch == pledged)
+        {
+            // Its key may have been deleted under it: then it answers as long as it was promised.
+            quiet_at = quiet_at.max(until);
+        }
         if !self.settings.rules.hold(Rule::QuietPoint) {
-            quiet = Duration::ZERO;
+            quiet_at = now;
         }
         let mut actions = vec![];
         if let Some(replaced) = campaign.against {
@@ -167,7 +175,7 @@ impl Life {
                 self.hinted = Some((replaced.victim, epoch));
             }
         }
-        self.phase = Phase::CatchingUp(Won { epoch, since: now, quiet_at: now + quiet, read_forced: false });
+        self.phase = Phase::CatchingUp(Won { epoch, since: now, quiet_at, read_forced: false });
         // The own put may have come through the watch before the answer did.
         if self.mirrored >= epoch.revision() {
             actions.extend(self.mirrored(now, self.mirrored, self.holder.clone(), self.in_step));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::BootInstant,
-    election::standing::Peer,
+    election::{rules::Rule, standing::Peer},
     ids::{Epoch, Revision},
 };
 
@@ -93,7 +93,7 @@ impl Life {
         }
     }
 
-    pub(super) fn term_ended(&mut self) -> Vec<Action> {
+    pub(super) fn term_ended(&mut self, now: BootInstant) -> Vec<Action> {
         let Phase::Closing(loss) = self.phase else { return vec![] };
         match loss {
             Loss::Left(LeaveCause::Signal) => self.give_back(Exit::Done),
@@ -101,6 +101,10 @@ impl Life {
                 if self.settings.exit_on_loss =>
             {
                 self.give_back(Exit::TermLost)
+            }
+            Loss::Deposed if !self.settings.rules.hold(Rule::FreshLease) => {
+                self.back_to_standby(now);
+                vec![]
             }
             _ => self.register_anew(),
         }

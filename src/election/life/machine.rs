@@ -226,7 +226,7 @@ impl Life {
             Event::Drained(last_revision) => self.drained(last_revision),
             Event::Passed(result) => self.passed(now, result),
             Event::TakeOver { victim, last_revision } => self.take_over(now, victim, last_revision),
-            Event::TermEnded => self.term_ended(),
+            Event::TermEnded => self.term_ended(now),
             Event::Revoked => self.revoked(),
             Event::Tick => vec![],
         };

@@ -476,6 +476,20 @@ fn a_pledge_ends_with_its_time() {
 }
 
 #[test]
+fn who_was_promised_time_has_it_even_if_its_key_is_deleted_meanwhile() {
+    let mut told = Told::standby(settings());
+    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
+    told.now = 10;
+    let campaign = told.campaign(mirrored(61, None));
+    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(62))));
+    let own = Victim { epoch: Epoch(62), server_id: OWN };
+    assert_eq!(
+        told.step(mirrored(62, held_by(own, Kind::Own))),
+        [Action::Activate { epoch: Epoch(62), quiet_at: at(500) }]
+    );
+}
+
+#[test]
 fn no_pledge_is_given_once_the_deposing_transaction_may_be_on_its_way() {
     let mut told = Told::standby(settings());
     told.campaign(Event::Hint(other()));
