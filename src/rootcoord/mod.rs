@@ -8,7 +8,9 @@
 //!   wire ──▶ service ──▶ core ─────────┘      a value first, then the gate, then the answer
 //! ```
 
+pub mod access;
 pub mod catalog;
+pub mod channels;
 pub mod core;
 pub mod databases;
 pub mod ddl;
@@ -24,3 +26,4 @@ pub mod service;
 pub mod serving;
 #[cfg(test)]
 mod testing;
+pub mod tick;

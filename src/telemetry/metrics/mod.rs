@@ -143,6 +143,7 @@ fn encode(families: &[MetricFamily]) -> String {
     TextEncoder::new().encode_to_string(families).unwrap_or_default()
 }
 
-fn millis(duration: Duration) -> f64 {
+/// As Milvus counts time.
+pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
