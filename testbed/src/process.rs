@@ -143,14 +143,25 @@ impl Process {
     /// Freezes it, and waits until all of it stands still.
     ///
     /// # Panics
-    /// When it has ended.
+    /// When it has ended, or still runs after ten seconds.
     pub async fn freeze(&self) -> Instant {
         let before = self.signal(Signal::SIGSTOP);
         let pid = self.pid;
-        let stopped = tokio::task::spawn_blocking(move || {
-            waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
-        });
-        let status = stopped.await.expect("the wait for a stop runs");
+        // Asked again and again: a wait without an end would outlast every deadline of a test.
+        let asked = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        let status = loop {
+            match waitid(Id::Pid(pid), asked) {
+                Ok(WaitStatus::StillAlive) | Err(nix::Error::EINTR) => {}
+                status => break status,
+            }
+            assert!(
+                before.elapsed() < Duration::from_secs(10),
+                "{} does not freeze: {}",
+                self.name,
+                fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
         assert!(
             self.ended().is_none(),
             "{} ended instead of freezing: {status:?}\n{}",

@@ -19,6 +19,10 @@ pub(crate) const SHORT_LEASE: u32 = 2;
 /// benchmark measures it; here a busy machine must not fail a test.
 pub(crate) const FAST: Duration = Duration::from_secs(10);
 
+/// Bound of a takeover that waits for a standby to send something on an idle stream, which it
+/// does each ten seconds: only then does it meet what a firewall answers in the other's stead.
+pub(crate) const NEXT_PING: Duration = Duration::from_secs(20);
+
 /// Bound of a takeover that waits for [`SHORT_LEASE`] to end.
 pub(crate) const LEASE_END: Duration = Duration::from_secs(20);
 

@@ -83,6 +83,7 @@ impl Running {
         match news {
             News::Said(id, hello) => {
                 self.phases.insert(id, hello.phase());
+                self.step(Event::Spoke(id));
             }
             News::Lost(id) => {
                 self.phases.remove(&id);

@@ -14,7 +14,7 @@ use crate::{
         standing::Peer,
         verdict::{Certainty, Victim},
     },
-    ids::{Epoch, LeaseId, Revision},
+    ids::{Epoch, LeaseId, Revision, ServerId},
 };
 
 /// Between two attempts that etcd did not take.
@@ -41,11 +41,28 @@ impl Life {
         let Some(holder) = &self.holder else { return vec![] };
         let wrong_victim = holder.victim != victim && self.settings.rules.hold(Rule::VictimCompare);
         let barred = self.barred.get(&holder.address).is_some_and(|(until, _)| now < *until);
-        let pledged = self.pledged.is_some_and(|(epoch, until)| epoch == victim.epoch && now < until);
-        if self.settings.fast_takeover && !wrong_victim && !barred && !pledged && self.verdict.is_none() {
+        if self.settings.fast_takeover && !wrong_victim && !barred && self.verdict.is_none() {
             self.verdict = Some((holder.victim, Certainty::Hint));
         }
         vec![]
+    }
+
+    /// Who speaks lives, whatever its streams looked like before.
+    pub(super) fn spoke(&mut self, peer: ServerId) -> Vec<Action> {
+        if self
+            .verdict
+            .is_some_and(|(victim, certainty)| victim.server_id == peer && certainty == Certainty::Hint)
+        {
+            self.verdict = None;
+        }
+        vec![]
+    }
+
+    /// Until when a promise keeps the hint that there is from being acted upon. It comes once
+    /// and not again, so it waits rather than being forgotten.
+    pub(super) fn hint_held_until(&self) -> Option<BootInstant> {
+        let (victim, _) = self.verdict.filter(|(_, certainty)| *certainty == Certainty::Hint)?;
+        self.pledged.filter(|(epoch, _)| *epoch == victim.epoch).map(|(_, until)| until)
     }
 
     pub(super) fn pledge_asked(&mut self, epoch: Epoch, until: BootInstant, nonce: u64) -> Vec<Action> {
@@ -78,6 +95,7 @@ impl Life {
         if self.mirrored == Revision(0) {
             return vec![];
         }
+        let held = self.hint_held_until().is_some_and(|until| now < until);
         let (against, certainty) = match &self.holder {
             None if self.in_step || now >= self.absent_since + NOT_IN_STEP_DELAY => {
                 (None, Certainty::Silence)
@@ -85,7 +103,7 @@ impl Life {
             None => return vec![],
             Some(holder) => {
                 let certainty = match self.verdict {
-                    Some((victim, certainty)) if victim == holder.victim => certainty,
+                    Some((victim, certainty)) if victim == holder.victim && !held => certainty,
                     _ if self.gone.contains(&holder.victim.server_id) => Certainty::Certain,
                     _ => return vec![],
                 };

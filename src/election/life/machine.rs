@@ -182,9 +182,10 @@ impl Life {
         };
         let forwarding = self.forwarding.as_ref().map(|(_, _, until)| *until);
         let taking_over = self.taking_over.as_ref().map(|(_, until)| *until);
+        let held = self.hint_held_until();
         // What was due at the last step has been looked at; only an event can change it now.
         let due = |at: &BootInstant| *at > self.stepped_at;
-        [phase, forwarding, taking_over, self.note_at].into_iter().flatten().filter(due).min()
+        [phase, forwarding, taking_over, held, self.note_at].into_iter().flatten().filter(due).min()
     }
 
     /// Takes one event that happened at `now`; returns what to do, in order.
@@ -206,6 +207,7 @@ impl Life {
                 vec![]
             }
             Event::Hint(victim) => self.hint(now, victim),
+            Event::Spoke(peer) => self.spoke(peer),
             Event::PledgeAsked { epoch, until, nonce } => self.pledge_asked(epoch, until, nonce),
             Event::ForeignDeposed(victim, done) => {
                 if !done && self.deposing_foreign == Some(victim) {

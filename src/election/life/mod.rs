@@ -173,6 +173,8 @@ pub enum Event {
     ProcessGone(ServerId),
     /// The victim's stream was reset and a redial refused.
     Hint(Victim),
+    /// This peer told on its stream where it stands.
+    Spoke(ServerId),
     /// The active one of this term can't reach etcd and asks not to be deposed by a hint.
     PledgeAsked {
         /// Its term.

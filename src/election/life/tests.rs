@@ -490,6 +490,33 @@ fn who_was_promised_time_has_it_even_if_its_key_is_deleted_meanwhile() {
 }
 
 #[test]
+fn a_hint_waits_for_the_end_of_the_pledge() {
+    let mut told = Told::standby(settings());
+    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
+    told.now = 2;
+    assert_eq!(told.step(Event::Hint(other())), []);
+    assert_eq!(told.life.wake_at(), Some(at(500)));
+    told.now = 499;
+    assert_eq!(told.step(Event::Tick), []);
+    told.now = 500;
+    let campaign = told.campaign(Event::Tick);
+    assert_eq!(campaign.certainty, Certainty::Hint);
+}
+
+#[test]
+fn a_hint_that_waits_is_forgotten_when_its_victim_asks_or_speaks() {
+    for sign in [Event::PledgeAsked { epoch: Epoch(50), until: at(600), nonce: 4 }, Event::Spoke(OTHER)] {
+        let mut told = Told::standby(settings());
+        told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
+        told.step(Event::Hint(other()));
+        told.now = 100;
+        told.step(sign);
+        told.now = 700;
+        assert_eq!(told.step(Event::Tick), []);
+    }
+}
+
+#[test]
 fn no_pledge_is_given_once_the_deposing_transaction_may_be_on_its_way() {
     let mut told = Told::standby(settings());
     told.campaign(Event::Hint(other()));
