@@ -65,7 +65,7 @@ pub enum Agenda {
     /// Whatever comes to its mind.
     Random,
     /// These, one after the other.
-    Ordered(mpsc::UnboundedReceiver<Call>),
+    Ordered(mpsc::Receiver<Call>),
 }
 
 impl std::fmt::Debug for ClientSettings {

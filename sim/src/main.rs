@@ -61,9 +61,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let rules = args.without.iter().fold(Rules::default(), |rules, rule| rules.without(*rule));
     match (args.scenario, args.seed) {
-        (Some(directed), _) => one(&args, &format!("scenario {}", directed.name), 0, move || {
-            Script::directed(directed, rules)
-        }),
+        (Some(directed), _) => {
+            one(&args, &format!("scenario {}", directed.name), 0, move || Script::directed(directed, rules))
+        }
         (None, Some(seed)) => one(&args, &format!("seed {seed}"), seed, move || Script::draw(seed, rules)),
         (None, None) => batch::run(&args),
     }
@@ -94,9 +94,7 @@ fn summary(name: &str, report: &Report) -> String {
     let undecided = if report.undecided { ", lists undecided" } else { "" };
     let verdict = report.violation.as_ref().map_or_else(|| format!("ok{undecided}"), ToString::to_string);
     let Report { terms, faults, calls, answered, digest, .. } = report;
-    format!(
-        "{name}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}"
-    )
+    format!("{name}: {terms} terms, {faults} faults, {answered} of {calls} calls, {digest:016x}: {verdict}")
 }
 
 #[expect(clippy::print_stdout, reason = "the results are what this program is for")]

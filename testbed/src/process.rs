@@ -148,7 +148,8 @@ impl Process {
         let before = self.signal(Signal::SIGSTOP);
         let pid = self.pid;
         // Asked again and again: a wait without an end would outlast every deadline of a test.
-        let asked = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        let asked =
+            WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
         let status = loop {
             match waitid(Id::Pid(pid), asked) {
                 Ok(WaitStatus::StillAlive) | Err(nix::Error::EINTR) => {}

@@ -142,7 +142,9 @@ pub fn check(operations: &[Operation]) -> Result<Lists, Violation> {
             Verdict::NotLinearizable { ordered, stuck } => {
                 return Err(violation(&format!("database {name}"), &steps, &ordered, &stuck));
             }
-            Verdict::Undecided => return Err(Violation(format!("database {name}: too many orders to check"))),
+            Verdict::Undecided => {
+                return Err(Violation(format!("database {name}: too many orders to check")));
+            }
         }
     }
     match search(&Databases, &steps, BUDGET) {

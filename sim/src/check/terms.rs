@@ -4,7 +4,11 @@
 //! key. What lies below the sessions belongs to no term; so does nothing else.
 
 use super::Violation;
-use crate::fake_etcd::{cluster::Cluster, record::{Applied, Origin, What}, store::Change};
+use crate::fake_etcd::{
+    cluster::Cluster,
+    record::{Applied, Origin, What},
+    store::Change,
+};
 
 /// Where what lies.
 #[derive(Clone, Debug)]
@@ -238,7 +242,8 @@ mod tests {
     fn revoked_by(who: &Origin) -> Result<(), Violation> {
         let mut cluster = Cluster::new(1, Duration::from_secs(1));
         let mut checker = TermChecker::new(layout());
-        let put = PbPutRequest { key: b"by-dev/meta/session/rootcoord".to_vec(), lease: 7, ..Default::default() };
+        let put =
+            PbPutRequest { key: b"by-dev/meta/session/rootcoord".to_vec(), lease: 7, ..Default::default() };
         for (proposal, origin) in [
             (Proposal::Grant(PbLeaseGrantRequest { id: 7, ttl: 5 }), &Origin::new("a")),
             (Proposal::Put(put), &Origin::new("a")),

@@ -27,6 +27,9 @@ const CLIENT_HOSTS: usize = 2;
 /// Clients on each.
 const CLIENTS_PER_HOST: usize = 2;
 
+/// How many orders may wait for one client; no scenario gives so many at once.
+const ORDERS: usize = 64;
+
 /// How many proposals a fault delays.
 const DELAYED: u32 = 3;
 
@@ -106,7 +109,7 @@ pub struct Stage {
     instances: Vec<Instance>,
     obituaries: Obituaries,
     clients: CancellationToken,
-    orders: Vec<mpsc::UnboundedSender<Call>>,
+    orders: Vec<mpsc::Sender<Call>>,
 }
 
 impl std::fmt::Debug for Stage {
@@ -156,7 +159,7 @@ impl Stage {
                     let agenda = match settings.cast {
                         Cast::Random => Agenda::Random,
                         Cast::Ordered => {
-                            let (sender, receiver) = mpsc::unbounded_channel();
+                            let (sender, receiver) = mpsc::channel(ORDERS);
                             orders.push(sender);
                             Agenda::Ordered(receiver)
                         }
@@ -507,7 +510,7 @@ impl Stage {
     /// # Panics
     /// The scenario has no such client, or none that takes orders.
     pub fn order(&self, client: usize, call: Call) {
-        self.orders[client].send(call).expect("clients live as long as the stage");
+        self.orders[client].try_send(call).expect("a client takes its orders as they come");
     }
 
     /// No more calls.

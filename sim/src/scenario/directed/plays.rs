@@ -6,10 +6,7 @@ use super::{
     super::fault::{Fault, Target, Writing},
     director::Director,
 };
-use crate::{
-    check::Violation,
-    history::Call,
-};
+use crate::{check::Violation, history::Call};
 
 type Played = Result<(), Violation>;
 
