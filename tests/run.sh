@@ -114,7 +114,7 @@ count_results() {
 # ---- one layer -----------------------------------------------------------------------------
 
 # A hanging test must not hang what waits for this script.
-limit=1500
+limit=900
 build_limit=3600
 
 # check NAME COMMAND...: passes or fails as a whole.
@@ -128,6 +128,13 @@ check() {
     fi
 }
 
+# The tests that were still running when their program was stopped.
+unfinished() {
+    awk '/^test .* has been running for over / {sub(/ has been .*/, ""); slow[$0] = 1}
+        /^test .* \.\.\. / {sub(/ \.\.\. .*/, ""); delete slow[$0]}
+        END {for (name in slow) {sub(/^test /, "", name); print name " (did not end)"}}' "$scratch/log"
+}
+
 # run_tests COMMAND...: a program whose tests report themselves. Adds to layer_*.
 run_tests() {
     local code=0 ok bad ignored absent
@@ -137,6 +144,7 @@ run_tests() {
     # What can't run here has returned without a failure, and said why.
     absent=$(wc -l <"$scratch/skips")
     sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$scratch/log" >>"$scratch/failures"
+    [ "$code" -ne 124 ] || unfinished >>"$scratch/failures"
     sed 's/^/    /' "$scratch/skips"
     if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1

@@ -34,10 +34,10 @@ fn a_seed_is_the_same_run_each_time() {
     }
 }
 
-/// Without proofs some of a few seeds fail; what the batch says of one is what it is played by.
+/// Without fences some of a few seeds fail; what the batch says of one is what it is played by.
 #[test]
 fn a_failing_seed_is_named_and_fails_again() {
-    let batch = simulate(&["--seeds", "12", "--without", "proof"]);
+    let batch = simulate(&["--seeds", "12", "--without", "fence"]);
     let report = said(&batch);
     assert_eq!(batch.status.code(), Some(1), "{report}");
     let again = report.lines().find_map(|line| line.strip_prefix("again: milvus-coord-sim "));
