@@ -1,6 +1,6 @@
 //! Whom a client follows.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -46,11 +46,18 @@ impl Target {
         }
     }
 
-    /// Whether it is a node without a session: its id never comes back.
+    /// Whether it is a node that does not come back: it has no session any more, or a
+    /// younger one has its address, and it has died without a word. Whoever answers at
+    /// that address still counts.
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::Coordinator(..) => false,
-            Self::Node { id, nodes, .. } => !nodes.borrow().contains_key(id),
+            Self::Node { id, nodes, .. } => {
+                let nodes = nodes.borrow();
+                let Some(peer) = nodes.get(id) else { return true };
+                let younger = (Bound::Excluded(*id), Bound::Unbounded);
+                nodes.range(younger).any(|(_, other)| other.address == peer.address)
+            }
         }
     }
 

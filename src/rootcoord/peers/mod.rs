@@ -1,10 +1,43 @@
-//! Whom rootcoord calls: proxies, datacoord, querycoord. What a call means, not how
-//! it gets there.
+//! Whom rootcoord calls: proxies, datacoord, querycoord. [`Peers`] says what a call
+//! means, [`Clients`] carries it.
+//!
+//! ```text
+//!   mirror ──▶ Sessions ──┬─ proxies ───────────────▶ Broadcast ─▶ one Line per proxy
+//!                         └─ datacoord, querycoord ─▶ a client each, which follows
+//! ```
+//!
+//! One `Clients` lives as long as its process: as a listener of the mirror it knows in
+//! every phase who there is, so a term begins with warm knowledge. What a term leaves
+//! undone ends with [`Peers::end`].
 //!
 //! Nobody on the other side knows epochs, so every caller of these asks the gate
 //! right before, and calls that tell of a change come after its acknowledged write.
+//! Repetitions in the background ask no gate: what they bring does no harm at any
+//! time. Who forgets too much looks it up again.
+
+mod backlog;
+mod broadcast;
+mod clients;
+mod coordinators;
+mod events;
+mod line;
+#[cfg(test)]
+pub(crate) mod memory;
+mod notices;
+mod requests;
+mod sessions;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+
+pub use self::{
+    broadcast::Patience,
+    clients::{Clients, PeerSettings},
+    events::PeerEvents,
+};
 
 use crate::{
     ids::{CollectionId, PartitionId},
@@ -37,7 +70,7 @@ pub enum Forget {
 }
 
 /// What proxies shall look at anew in users, roles and grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyChange {
     /// Everything.
     ReloadAll,
@@ -47,7 +80,7 @@ pub enum PolicyChange {
 pub type Called<'a, T = ()> = BoxFuture<'a, Result<T, MilvusError>>;
 
 /// See the module. Every call ends within a bounded time; none is repeated beyond the
-/// ladder of Milvus's clients.
+/// ladder of Milvus's clients, except that proxies are told until they have been told.
 pub trait Peers: Send + Sync + fmt::Debug {
     /// Has all proxies forget; returns when all that have a session have done so, or after
     /// a bounded wait. Those that did not answer are told again in the background until
@@ -112,4 +145,10 @@ pub trait Peers: Send + Sync + fmt::Debug {
     /// # Errors
     /// Not done, or not known.
     fn partition_created<'a>(&'a self, partition: &'a Partition) -> Called<'a>;
+
+    /// The term is over: what is under way ends as cancelled, and nothing is told again.
+    /// Returns when nothing of it runs any more. Later calls belong to the next term.
+    fn end(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
