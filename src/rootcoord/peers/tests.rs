@@ -306,6 +306,8 @@ async fn a_caller_that_gives_up_leaves_nothing_untold() {
     toy.mood.send_replace(Mood::Hanging);
     assert!(tokio::time::timeout(MS * 100, bed.clients.invalidate(name(1, "a"))).await.is_err());
     assert!(!toy.take_asked().is_empty(), "it was on its way");
+    // The proxy must have seen that it was given up, or it would do both.
+    tokio::time::sleep(MS * 100).await;
     toy.mood.send_replace(Mood::Well);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(done(&toy), heard(&[(1, "a0")]));

@@ -92,3 +92,28 @@ impl Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_gone_when_a_younger_one_has_its_address() {
+        let at = |sessions: &[(i64, &str)], id: i64| {
+            let nodes = sessions
+                .iter()
+                .map(|&(id, address)| {
+                    let server_id = ServerId(id);
+                    (server_id, Peer { server_id, address: address.to_owned() })
+                })
+                .collect();
+            let (_, nodes) = watch::channel(Nodes::new(nodes));
+            Target::Node { kind: "proxy", id: ServerId(id), nodes }.is_gone()
+        };
+        assert!(at(&[], 5));
+        assert!(!at(&[(5, "a:1")], 5));
+        assert!(!at(&[(5, "a:1"), (8, "b:1")], 5));
+        assert!(at(&[(5, "a:1"), (8, "a:1")], 5));
+        assert!(!at(&[(5, "a:1"), (8, "a:1")], 8));
+    }
+}
