@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::Signal,
-    time::{ClockId, clock_gettime},
-};
+use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -99,11 +96,6 @@ impl Program {
     /// When the folder of the test is full.
     pub fn stop(&self) {
         fs::write(self.folder.path().join("stop"), "").expect("a file that says stop");
-    }
-
-    /// Kills it.
-    pub fn abandon(&self) {
-        self.process.signal(Signal::SIGKILL);
     }
 
     /// The objects reported since `from`.

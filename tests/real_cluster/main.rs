@@ -3,4 +3,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
 
+mod faults;
 mod hello;
+mod workload;
+
+use milvus_coord_testbed::cluster::Rootcoord;
+
+/// milvus-coord as a rootcoord.
+fn ours() -> Rootcoord {
+    Rootcoord::Ours(env!("CARGO_BIN_EXE_milvus-coord").into())
+}

@@ -10,6 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     bed::ROOT,
@@ -17,17 +18,18 @@ use crate::{
     instance::{Instance, Plan},
     oracle::{Oracle, RealCluster},
     process::{Exit, resident},
+    progress::Progress,
     role::Role,
     session::{Session, Sessions},
 };
 
-mod progress;
 mod ready;
-
-use progress::Progress;
 
 /// How long any single part may take to serve: Go programs on a busy machine.
 const START: Duration = Duration::from_secs(120);
+
+/// One cluster at a time: ten programs fill a small machine.
+static ALONE: Semaphore = Semaphore::const_new(1);
 
 /// Which program runs as a rootcoord.
 #[derive(Clone, Debug)]
@@ -80,6 +82,7 @@ pub struct Cluster {
     options: Options,
     run: TempDir,
     ready_after: Duration,
+    _alone: SemaphorePermit<'static>,
 }
 
 impl Cluster {
@@ -90,8 +93,8 @@ impl Cluster {
     /// When a part isn't ready within two minutes; the message has the end of its log.
     pub async fn start(oracle: &Oracle, options: Options) -> Self {
         assert!(!options.rootcoords.is_empty(), "a cluster without a rootcoord");
-        let begin = Instant::now();
-        let progress = Progress::since(begin);
+        let alone = ALONE.acquire().await.expect("never closed");
+        let progress = Progress::of("cluster");
         let (etcd, real) = tokio::join!(Etcd::single(), RealCluster::start(oracle));
         let etcd = etcd.unwrap_or_else(|e| panic!("no etcd: {e}"));
         progress.say("etcd and Kafka serve");
@@ -105,10 +108,11 @@ impl Cluster {
             options,
             run: tempfile::Builder::new().prefix("milvus-coord-run-").tempdir().expect("a temporary folder"),
             ready_after: Duration::ZERO,
+            _alone: alone,
         };
         cluster.start_rootcoords(&progress).await;
         cluster.start_nodes(&progress).await;
-        cluster.ready_after = begin.elapsed();
+        cluster.ready_after = progress.begin().elapsed();
         cluster
     }
 
