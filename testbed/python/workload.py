@@ -10,19 +10,17 @@ import argparse
 import logging
 import os
 import sys
-import threading
 import time
-import traceback
 
 from bed.client import Client
-from bed.journal import Journal
-from bed.naming import Naming
 from bed.report import report
-from bed.rows import Reader, Table, Writer
-from bed.verify import Verification
+from bed.users import Users
 
 # How often the file that says stop is looked for.
 LOOK = 0.1
+
+# A turn of a user has at most so many calls.
+CALLS_A_TURN = 10
 
 
 def main() -> int:
@@ -37,48 +35,16 @@ def main() -> int:
     # Failed calls are in the journal.
     logging.disable(logging.CRITICAL)
 
-    journal, stop = Journal(), threading.Event()
-    connect = lambda: Client(options.uri, options.timeout)  # noqa: E731
-    seeds = iter(range(options.seed * 1000, options.seed * 1000 + 1000))
-    tables = [Table(f"t{number}", 1 + number % 2) for number in range(options.tables)]
-    writers = [Writer(table, connect(), journal, stop, next(seeds)) for table in tables]
-    for writer in writers:
-        writer.prepare()
-    readers = [Reader(table, connect(), journal, stop, next(seeds)) for table in tables]
-    users = [Naming(number, connect(), journal, stop, next(seeds)) for number in range(options.naming)]
-
-    journal.begin = time.monotonic()
-    threads = [*writers, *readers, *users]
-    for thread in threads:
-        thread.start()
-    report(event="ready", threads=len(threads))
+    users = Users(
+        lambda: Client(options.uri, options.timeout), options.naming, options.tables, options.seed
+    )
+    users.start()
+    report(event="ready", threads=len(users.threads))
     while not os.path.exists(options.stop_file):
         time.sleep(LOOK)
-    stop.set()
-    end = time.monotonic()
-    for thread in threads:
-        # One turn has several calls, each of which may take its time.
-        thread.join(options.timeout * 5)
-        if thread.is_alive():
-            journal.violation(f"{thread.name} does not end")
-    report(event="stopped")
-
-    operations = journal.table(end)
-    verification = Verification(connect(), journal)
-    try:
-        verification.all(users, tables)
-    except Exception as error:  # noqa: BLE001
-        traceback.print_exc()
-        journal.violation(f"the verification failed: {type(error).__name__}: {error}")
-    report(
-        event="verdict",
-        holds=not journal.violations,
-        seconds=round(end - journal.begin, 3),
-        checks=verification.checks,
-        operations=operations,
-        violations=journal.violations[:50],
-    )
-    return 1 if journal.violations else 0
+    verdict = users.finish(options.timeout * CALLS_A_TURN)
+    report(event="verdict", **verdict)
+    return 0 if verdict["holds"] else 1
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ impl Workload {
         for (kind, counts) in verdict["operations"].as_object().expect("counts by kind") {
             progress.say(&format!("{kind}: {counts}"));
         }
+        progress.say(&format!("failed calls: {}", verdict["failures"]));
         progress.say(&format!("{} checks, {} s of work", verdict["checks"], verdict["seconds"]));
         assert_eq!(verdict["holds"], true, "{:#}", verdict["violations"]);
     }

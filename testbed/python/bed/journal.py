@@ -4,6 +4,7 @@ The outcome is `ok`, `error` (an answer that says no) or `unknown` (no answer). 
 either of the latter two the call may have been carried out, and may be so later.
 """
 
+import collections
 import itertools
 import threading
 import time
@@ -15,6 +16,22 @@ from pymilvus import MilvusException
 from .report import report
 
 MISSING = object()
+
+# Reads of what was acknowledged, and writes into it. An answer that there is no such
+# thing is a lie. (A drop or a rename may have been repeated on the way, after its success.)
+NEEDS_ITS_SUBJECT = {
+    "describe_collection",
+    "list_partitions",
+    "list_aliases",
+    "create_partition",
+    "create_alias",
+    "insert",
+    "delete",
+    "flush",
+    "query",
+    "search",
+}
+ABSENT = ("not found", "not exist", "can't find")
 
 
 @dataclass
@@ -37,6 +54,7 @@ class Journal:
         self._lock = threading.Lock()
         self._kinds: dict[str, Counts] = {}
         self.violations: list[str] = []
+        self.failures: collections.Counter[str] = collections.Counter()
 
     def call(self, op: str, subject: str, action: Callable[[], object]) -> object:
         """The result of the action; `MISSING` when it failed in whatever way."""
@@ -52,16 +70,20 @@ class Journal:
         except Exception as error:  # noqa: BLE001: grpc has many, and each means the same here
             outcome, text = "unknown", f"{type(error).__name__}: {error}"[:300]
         end = time.monotonic()
-        self._count(op, outcome, end)
+        self._count(op, outcome, end, text)
         report(id=number, op=op, object=subject, begin=begin, end=end, outcome=outcome, text=text)
+        if outcome == "error" and op in NEEDS_ITS_SUBJECT and any(word in text for word in ABSENT):
+            self.violation(f"{op} of {subject}, which is there: {text}")
         return result
 
     def did(self, op: str, subject: str, action: Callable[[], object]) -> bool:
         """Whether the action was acknowledged."""
         return self.call(op, subject, action) is not MISSING
 
-    def _count(self, op: str, outcome: str, end: float) -> None:
+    def _count(self, op: str, outcome: str, end: float, text: str) -> None:
         with self._lock:
+            if text:
+                self.failures[f"{op}: {text[:120]}"] += 1
             counts = self._kinds.setdefault(op, Counts(last_ok=end if outcome == "ok" else self.begin))
             setattr(counts, outcome, getattr(counts, outcome) + 1)
             if outcome == "ok":

@@ -89,17 +89,22 @@ class Naming(threading.Thread):
 
     def partition(self, collection: Known, turn: int) -> None:
         owner, name = collection.names[0], f"p{turn}"
+        subject = f"{owner}/{name}"
         known = collection.partitions.setdefault(name, {True})
-        if not self.journal.did("create_partition", f"{owner}/{name}", lambda: self.client.create_partition(owner, name)):
+        if not self.journal.did("create_partition", subject, lambda: self.client.create_partition(owner, name)):
             known.add(False)
             return
-        seen = self.journal.call("list_partitions", owner, lambda: self.client.list_partitions(owner))
-        if seen is not MISSING and sorted(seen) != sorted(collection.partitions):
-            self.journal.violation(f"{owner} has partitions {seen}, not {sorted(collection.partitions)}")
+        self.look_for_partition(owner, name, there=True)
         if self.random.random() < 0.5:
             known.add(False)
-            if self.journal.did("drop_partition", f"{owner}/{name}", lambda: self.client.drop_partition(owner, name)):
+            if self.journal.did("drop_partition", subject, lambda: self.client.drop_partition(owner, name)):
                 known.discard(True)
+                self.look_for_partition(owner, name, there=False)
+
+    def look_for_partition(self, owner: str, name: str, there: bool) -> None:
+        seen = self.journal.call("list_partitions", owner, lambda: self.client.list_partitions(owner))
+        if seen is not MISSING and (name in seen) != there:
+            self.journal.violation(f"{owner} has partitions {seen}; there must be {name}: {there}")
 
     def alias(self, collection: Known, turn: int) -> None:
         owner, alias = collection.names[0], f"a{self.prefix}_{turn}"
@@ -107,6 +112,7 @@ class Naming(threading.Thread):
         if not self.journal.did("create_alias", alias, lambda: self.client.create_alias(owner, alias)):
             targets.append(None)
             return
+        self.look_for_alias(owner, alias, there=True)
         others = [known for known in self.collections if known.certain() and known.names[0] and known is not collection]
         if others and self.random.random() < 0.5:
             other = others[-1]
@@ -114,10 +120,18 @@ class Naming(threading.Thread):
             if not self.journal.did("alter_alias", alias, lambda: self.client.alter_alias(other.names[0], alias)):
                 return
             targets.remove(collection)
+            owner = other.names[0]
+            self.look_for_alias(owner, alias, there=True)
         if self.random.random() < 0.7:
             targets.append(None)
             if self.journal.did("drop_alias", alias, lambda: self.client.drop_alias(alias)):
                 targets[:] = [None]
+                self.look_for_alias(owner, alias, there=False)
+
+    def look_for_alias(self, owner: str, alias: str, there: bool) -> None:
+        seen = self.journal.call("list_aliases", owner, lambda: self.client.list_aliases(owner))
+        if seen is not MISSING and (alias in seen) != there:
+            self.journal.violation(f"{owner} has aliases {seen}; there must be {alias}: {there}")
 
     def rename(self, collection: Known, turn: int) -> None:
         old, new = collection.names[0], f"{self.prefix}_{turn}_renamed"
