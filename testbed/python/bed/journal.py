@@ -84,7 +84,7 @@ class Journal:
         with self._lock:
             if text:
                 self.failures[f"{op}: {text[:120]}"] += 1
-            counts = self._kinds.setdefault(op, Counts(last_ok=end if outcome == "ok" else self.begin))
+            counts = self._kinds.setdefault(op, Counts(last_ok=self.begin))
             setattr(counts, outcome, getattr(counts, outcome) + 1)
             if outcome == "ok":
                 counts.longest_gap = max(counts.longest_gap, end - counts.last_ok)
