@@ -8,6 +8,7 @@
 #   setup_faults              # ip, iptables, libfaketime
 #   setup_oracle              # the real Milvus 2.3.5 to compare with
 #   setup_python              # a virtual environment in $SETUP_VENV
+#   setup_pymilvus            # pymilvus in it, for users of a whole cluster
 #
 # Debian 12, Ubuntu 22.04 and 24.04, as root or with sudo. Each function installs only
 # what is missing, returns 0 when its tools are there, and otherwise says why not and
@@ -308,4 +309,16 @@ setup_python() {
         setup_packages python3 python3-venv python3-pip || return 1
     fi
     mkdir -p "$SETUP_TOOLS" && python3 -m venv "$SETUP_VENV" >&2
+}
+
+# pymilvus in that environment. Its requirements name everything, so nothing else is looked for.
+setup_pymilvus() {
+    local wanted=$SETUP_ROOT/testbed/python/requirements.txt
+    setup_python || return 1
+    cmp -s "$wanted" "$SETUP_VENV/pymilvus.txt" && return 0
+    setup_say "fetching pymilvus and what it needs (network: the Python package index)"
+    "$SETUP_VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --only-binary :all: -r "$wanted" >&2 </dev/null || return 1
+    # What is installed, for the next time.
+    cp "$wanted" "$SETUP_VENV/pymilvus.txt"
 }

@@ -242,6 +242,7 @@ if wants processes; then
 fi
 if wants cluster; then
     setup_oracle || setup_say "without the real Milvus: tests that need it are skipped"
+    setup_pymilvus || setup_say "without pymilvus: tests that need it are skipped"
 fi
 
 # Everything is compiled once, before the first test is timed.

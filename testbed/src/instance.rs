@@ -1,4 +1,4 @@
-//! A coordinator as a process: milvus-coord or the real Milvus.
+//! A member of a cluster as a process: milvus-coord or the real Milvus.
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +20,7 @@ use crate::{
     namespaces::Host,
     ports::free_port,
     process::Process,
+    role::Role,
 };
 
 /// How long a state may take that needs no lease to run out. Generous: test machines are busy.
@@ -28,6 +29,7 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// What an instance is started with.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    role: Role,
     name: String,
     program: PathBuf,
     arguments: Vec<String>,
@@ -42,12 +44,19 @@ impl Plan {
     /// `program run rootcoord` on loopback, with its own ports, on the etcd at
     /// `endpoints`, below the etcd root path `root`. Active-standby is on.
     pub fn rootcoord(program: &Path, endpoints: &[String], root: &str) -> Self {
+        Self::of(Role::RootCoord, program, endpoints, root).set("rootCoord.enableActiveStandby", true)
+    }
+
+    /// `program run ROLE` on loopback, with its own ports, on the etcd at `endpoints`,
+    /// below the etcd root path `root`.
+    pub fn of(role: Role, program: &Path, endpoints: &[String], root: &str) -> Self {
         let bare: Vec<&str> =
             endpoints.iter().map(|e| e.split_once("://").map_or(e.as_str(), |(_, rest)| rest)).collect();
         let plan = Self {
-            name: "rootcoord".to_owned(),
+            role,
+            name: role.name().to_owned(),
             program: program.to_owned(),
-            arguments: vec!["run".to_owned(), "rootcoord".to_owned()],
+            arguments: vec!["run".to_owned(), role.name().to_owned()],
             environment: BTreeMap::new(),
             port: free_port(),
             metrics_port: Some(free_port()),
@@ -58,8 +67,7 @@ impl Plan {
         plan.environment("PATH", "/usr/local/bin:/usr/bin:/bin")
             .set("etcd.endpoints", bare.join(","))
             .set("etcd.rootPath", root)
-            .set("rootCoord.ip", Ipv4Addr::LOCALHOST)
-            .set("rootCoord.enableActiveStandby", true)
+            .set(&format!("{}.ip", role.section()), Ipv4Addr::LOCALHOST)
     }
 
     /// How messages call it.
@@ -122,7 +130,8 @@ impl Plan {
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
         let address = host.address();
-        self.set("rootCoord.ip", address)
+        let key = format!("{}.ip", self.role.section());
+        self.set(&key, address)
     }
 
     /// Lets it live by that wall clock.
@@ -150,7 +159,7 @@ impl Plan {
             .env("HOME", folder.path())
             .env("TMPDIR", folder.path())
             .envs(&self.environment)
-            .env("ROOTCOORD_PORT", self.port.to_string());
+            .env(format!("{}_PORT", self.role.name().to_uppercase()), self.port.to_string());
         if let Some(port) = self.metrics_port {
             command.env("METRICS_PORT", port.to_string());
         }
@@ -184,6 +193,11 @@ impl Instance {
     /// `host:port` of its gRPC server, as its session names it.
     pub fn address(&self) -> String {
         format!("{}:{}", self.ip, self.plan.port)
+    }
+
+    /// What it does in the cluster.
+    pub fn role(&self) -> Role {
+        self.plan.role
     }
 
     /// Its gRPC port.
@@ -262,7 +276,7 @@ impl Drop for Instance {
         let _ = fs::remove_file(format!("/tmp/milvus/server_id_{}", self.process.pid()));
         if let Some(alias) = &self.plan.alias {
             for folder in ["/run/milvus", "/tmp/milvus"] {
-                let _ = fs::remove_file(format!("{folder}/rootcoord-{alias}.pid"));
+                let _ = fs::remove_file(format!("{folder}/{}-{alias}.pid", self.plan.role.name()));
             }
         }
     }

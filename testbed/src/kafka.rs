@@ -9,7 +9,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{log::Mark, oracle::Oracle, ports::free_port, process::Process};
+use crate::{
+    log::Mark,
+    oracle::Oracle,
+    ports::free_port,
+    process::{Process, Usage},
+};
 
 /// How long a start may take: a Java program on a busy machine.
 const START: Duration = Duration::from_secs(120);
@@ -50,6 +55,11 @@ impl Kafka {
     /// What `kafka.brokerList` is to be.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What its process has used so far.
+    pub fn usage(&self) -> Usage {
+        self.process.usage()
     }
 
     /// The moment at which it said that it serves.

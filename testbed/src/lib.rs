@@ -3,6 +3,8 @@
 //!
 //! * [`etcd`]: real etcd servers; [`instance`]: coordinators, ours or the real ones.
 //! * [`bed`]: an etcd with instances on it; [`audit`]: etcd's whole history, checked.
+//! * [`cluster`]: a whole Milvus; [`python`]: its users, as programs;
+//!   [`progress`]: where such long tests are.
 //! * [`session`], [`grpc`], [`follower`]: what a Milvus component sees of them.
 //! * [`load`], [`history`]: callers that write down what they see, and the promises
 //!   it is held against.
@@ -15,6 +17,7 @@ pub mod audit;
 pub mod bed;
 pub mod catalog;
 pub mod certificates;
+pub mod cluster;
 pub mod etcd;
 pub mod faketime;
 pub mod follower;
@@ -30,6 +33,9 @@ pub mod namespaces;
 pub mod oracle;
 pub mod ports;
 pub mod process;
+pub mod progress;
 pub mod proxy;
+pub mod python;
+pub mod role;
 pub mod session;
 pub mod skip;

@@ -96,30 +96,47 @@ impl Log {
     /// # Panics
     /// When it does not come within `limit`, or the process ends before it.
     pub async fn wait(&self, from: Mark, needle: &str, limit: Duration) -> Line {
+        let what = format!("a line with {needle:?}");
+        let is_it = |line: &Line| line.text.contains(needle).then(|| line.clone());
+        self.wait_for(from, &what, 1, limit, is_it).await.pop().expect("one line was waited for")
+    }
+
+    /// Waits for `count` lines from `from` on of which `read` makes something, and
+    /// returns what it made.
+    ///
+    /// # Panics
+    /// When they do not come within `limit`, or the process ends before them.
+    pub async fn wait_for<T>(
+        &self,
+        from: Mark,
+        what: &str,
+        count: usize,
+        limit: Duration,
+        read: impl Fn(&Line) -> Option<T>,
+    ) -> Vec<T> {
         let mut state = self.state.clone();
         let mut seen = from.0;
-        let arrives = async {
-            loop {
-                let State { count, ended } = *state.borrow_and_update();
-                let found =
-                    lock(&self.lines)[seen..count].iter().find(|line| line.text.contains(needle)).cloned();
-                seen = count;
-                match found {
-                    Some(line) => return Some(line),
-                    None if ended => return None,
-                    None => {}
-                }
-                if state.changed().await.is_err() {
-                    return None;
+        let mut found = Vec::new();
+        let arrive = async {
+            while found.len() < count {
+                let State { count: lines, ended } = *state.borrow_and_update();
+                found.extend(lock(&self.lines)[seen..lines].iter().filter_map(&read));
+                seen = lines;
+                if found.len() < count && (ended || state.changed().await.is_err()) {
+                    return false;
                 }
             }
+            true
         };
-        match tokio::time::timeout(limit, arrives).await {
-            Ok(Some(line)) => line,
-            Ok(None) => panic!("{} ended without a line with {needle:?}\n{}", self.name, self.tail(40)),
-            Err(_) => {
-                panic!("{} wrote no line with {needle:?} within {limit:?}\n{}", self.name, self.tail(40))
-            }
+        let arrived = tokio::time::timeout(limit, arrive).await;
+        if arrived == Ok(true) {
+            found.truncate(count);
+            return found;
+        }
+        let had = if count == 1 { String::new() } else { format!(" (only {} of {count})", found.len()) };
+        match arrived {
+            Ok(_) => panic!("{} ended without {what}{had}\n{}", self.name, self.tail(40)),
+            Err(_) => panic!("{}: no {what}{had} within {limit:?}\n{}", self.name, self.tail(40)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! The real Milvus 2.3.5, as `testbed/oracle/fetch.sh` leaves it in the cache, and
-//! its rootcoord as a process.
+//! its members as processes.
 
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{instance::Plan, kafka::Kafka};
+use crate::{instance::Plan, kafka::Kafka, ports::free_port, role::Role};
 
 /// The fetched programs.
 #[derive(Clone, Debug)]
@@ -72,19 +72,30 @@ impl RealCluster {
         &self.kafka
     }
 
-    /// A real rootcoord on the etcd at `endpoints`, below `root`. Its session's time to
-    /// live is what Milvus ships: 30 s, unless set.
+    /// A real rootcoord on the etcd at `endpoints`, below `root`, active-standby on. Its
+    /// session's time to live is what Milvus ships: 30 s, unless set.
     pub fn rootcoord(&self, endpoints: &[String], root: &str) -> Plan {
+        self.node(Role::RootCoord, endpoints, root)
+            .named("real rootcoord")
+            .set("rootCoord.enableActiveStandby", true)
+    }
+
+    /// A real node of any role.
+    pub fn node(&self, role: Role, endpoints: &[String], root: &str) -> Plan {
         let number = self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let alias = format!("testbed-{}-{number}", std::process::id());
         let bin = self.oracle.milvus.join("bin");
-        Plan::rootcoord(&self.oracle.program(), endpoints, root)
-            .named("real rootcoord")
+        let plan = Plan::of(role, &self.oracle.program(), endpoints, root)
             .alias(&alias)
             .environment("MILVUSCONF", show(&self.oracle.milvus.join("conf")))
             .environment("LD_LIBRARY_PATH", show(&bin))
             .set("kafka.brokerList", self.kafka.brokers())
-            .set("localStorage.path", show(self.storage.path()))
+            .set("localStorage.path", show(self.storage.path()));
+        match role {
+            // What proxies and coordinators call it by.
+            Role::Proxy => plan.set("proxy.internalPort", free_port()),
+            _ => plan,
+        }
     }
 }
 

@@ -229,6 +229,11 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Resident memory of a process in bytes; 0 when there is none.
+pub(crate) fn resident(pid: i32) -> u64 {
+    usage(pid).unwrap_or_default().resident
+}
+
 fn usage(pid: i32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kib: u64 = status
