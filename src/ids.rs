@@ -43,6 +43,10 @@ number! {
     CollectionId(i64)
 }
 number! {
+    /// A field of a collection: 0 and 1 are Milvus's own, those of the user begin at 100.
+    FieldId(i64)
+}
+number! {
     /// A partition of a collection.
     PartitionId(i64)
 }

@@ -9,13 +9,20 @@
 //! answer; the new one takes its place when it is complete, with all own writes
 //! that it is too old to contain.
 
+mod decode;
+mod find;
+mod index;
+mod put;
 mod state;
 
 use std::collections::VecDeque;
 
-use milvus_proto::etcd::{CollectionState, PartitionState};
 use serde::{Deserialize, Serialize};
 
+pub(in crate::rootcoord) use self::decode::{
+    FIRST_USER_FIELD, encode_alias, encode_collection, encode_database, encode_field, encode_partition,
+};
+pub use self::put::Puts;
 use self::state::State;
 use crate::{
     etcd::{
@@ -24,11 +31,15 @@ use crate::{
     },
     ids::{DbId, Revision},
     rootcoord::{
-        history::{Content, History},
+        history::Content,
         keys::{Key, Keys, Object, RequestId},
     },
     tso::hybrid::Timestamp,
 };
+
+/// Which own write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteId(u64);
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +92,9 @@ pub struct Catalog {
     loading: Option<State>,
     /// Own writes that the mirror has not come up to.
     ahead: VecDeque<(Revision, Vec<Op>)>,
-    /// The own write that is on the wire.
-    pending: Vec<Op>,
+    /// The own writes that are on the wire.
+    pending: Vec<(WriteId, Vec<Op>)>,
+    last_write: WriteId,
     /// How far the mirror has come.
     mirrored: Revision,
 }
@@ -97,6 +109,7 @@ impl Catalog {
             loading: None,
             ahead: VecDeque::new(),
             pending: Vec::new(),
+            last_write: WriteId(0),
             mirrored: Revision(0),
         }
     }
@@ -176,7 +189,7 @@ impl Catalog {
     }
 
     fn is_own(&self, at: Revision, is: impl Fn(&Op) -> bool) -> bool {
-        self.ahead.iter().any(|(own, _)| *own == at) || self.pending.iter().any(is)
+        self.ahead.iter().any(|(own, _)| *own == at) || self.pending.iter().flat_map(|(_, ops)| ops).any(is)
     }
 
     /// Events of one revision come one by one, so only earlier ones are complete.
@@ -186,23 +199,32 @@ impl Catalog {
     }
 
     /// These changes are about to be written, in one transaction.
-    pub fn writing(&mut self, ops: &[Op]) {
-        ops.clone_into(&mut self.pending);
+    pub fn writing(&mut self, ops: &[Op]) -> WriteId {
+        self.last_write.0 += 1;
+        self.pending.push((self.last_write, ops.to_vec()));
+        self.last_write
     }
 
     /// They are in etcd.
-    pub fn written(&mut self, ops: &[Op], at: Revision) {
-        self.pending.clear();
-        self.state.apply(&self.keys, ops, at);
+    pub fn written(&mut self, id: WriteId, at: Revision) {
+        let Some(ops) = self.take_pending(id) else { return };
+        self.state.apply(&self.keys, &ops, at);
         if let Some(loading) = &mut self.loading {
-            loading.apply(&self.keys, ops, at);
+            loading.apply(&self.keys, &ops, at);
         }
-        self.ahead.push_back((at, ops.to_vec()));
+        if at >= self.mirrored {
+            self.ahead.push_back((at, ops));
+        }
     }
 
     /// They are not, and won't be, in etcd.
-    pub fn not_written(&mut self) {
-        self.pending.clear();
+    pub fn not_written(&mut self, id: WriteId) {
+        self.take_pending(id);
+    }
+
+    fn take_pending(&mut self, id: WriteId) -> Option<Vec<Op>> {
+        let place = self.pending.iter().position(|(pending, _)| *pending == id)?;
+        Some(self.pending.swap_remove(place).1)
     }
 
     /// The term is over: from here on the mirror alone counts.
@@ -249,7 +271,7 @@ impl Catalog {
                 Some((Content::Is(name), _)) => Some(name.clone()),
                 _ => None,
             };
-            Some((self.keys.snapshot(Object::Database(*id), newest.ts), by_plain.or(by_history)))
+            Some((self.keys.snapshot(&Object::Database(*id), newest.ts), by_plain.or(by_history)))
         })
     }
 
@@ -264,7 +286,7 @@ impl Catalog {
     /// The key of a value that can't be decoded: it must not be replaced.
     pub fn unchanged(&self, database: DbId) -> Result<Vec<Guard>, String> {
         let object = Object::Database(database);
-        let plain = self.keys.plain(object);
+        let plain = self.keys.plain(&object);
         let Some(entry) = self.state.databases.get(&database) else { return Ok(vec![Guard::Absent(plain)]) };
         let mut guards = vec![match &entry.plain {
             Some((Content::Undecodable, _)) => return Err(plain),
@@ -272,44 +294,13 @@ impl Catalog {
             None => Guard::Absent(plain),
         }];
         if let Some(newest) = entry.history.newest() {
-            let key = self.keys.snapshot(object, newest.ts);
+            let key = self.keys.snapshot(&object, newest.ts);
             if newest.content == Content::Undecodable {
                 return Err(key);
             }
             guards.push(Guard::ModIs(key, newest.at));
         }
         Ok(guards)
-    }
-
-    /// Whether a collection in state Created is in the database.
-    ///
-    /// # Errors
-    /// The key of a collection there whose state is not known.
-    pub fn holds_created(&self, database: DbId) -> Result<bool, String> {
-        let mut unknown = None;
-        for (&(db, collection), history) in &self.state.collections {
-            let Some(newest) = history.newest().filter(|_| db == database) else { continue };
-            match newest.content {
-                Content::Is(CollectionState::CollectionCreated) => return Ok(true),
-                Content::Is(_) | Content::Dropped => {}
-                Content::Undecodable => {
-                    unknown = Some(self.keys.snapshot(Object::Collection(db, collection), newest.ts));
-                }
-            }
-        }
-        unknown.map_or(Ok(false), Err)
-    }
-
-    /// How many collections are in state Created.
-    pub fn created_collections(&self) -> usize {
-        let created = Content::Is(CollectionState::CollectionCreated);
-        count(self.state.collections.values(), &created)
-    }
-
-    /// How many partitions are in state Created.
-    pub fn created_partitions(&self) -> usize {
-        let created = Content::Is(PartitionState::PartitionCreated);
-        count(self.state.partitions.values(), &created)
     }
 
     /// A request that was carried out lately.
@@ -348,10 +339,6 @@ impl Catalog {
     pub fn undecodable(&self) -> impl Iterator<Item = &str> {
         self.state.undecodable.keys().map(String::as_str)
     }
-}
-
-fn count<'a, T: PartialEq + 'a>(histories: impl Iterator<Item = &'a History<T>>, is: &Content<T>) -> usize {
-    histories.filter(|history| history.newest().is_some_and(|newest| newest.content == *is)).count()
 }
 
 /// Whether the catalog, not a window, is kept there.

@@ -20,8 +20,33 @@ pub enum ChannelNaming {
         /// `rootCoord.dmlChannelNum`
         number: usize,
     },
-    /// Topics that somebody has made: `common.preCreatedTopic.names`.
+    /// Topics that somebody has made: `common.preCreatedTopic.names`. Made by [`ChannelNaming::pre_created`].
     PreCreated(Vec<String>),
+}
+
+impl ChannelNaming {
+    /// `<prefix>_0` and so on.
+    pub fn numbered(prefix: impl Into<String>, number: usize) -> Self {
+        Self::Numbered { prefix: prefix.into(), number }
+    }
+
+    /// Topics that are there.
+    ///
+    /// # Errors
+    /// [`BadTopics`]
+    pub fn pre_created(names: Vec<String>) -> Result<Self, BadTopics> {
+        if names.is_empty() {
+            return Err(BadTopics::None);
+        }
+        if names.iter().any(String::is_empty) {
+            return Err(BadTopics::Empty);
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(BadTopics::Twice(twice.clone()));
+        }
+        Ok(Self::PreCreated(names))
+    }
 }
 
 /// Why a list of topics can't be used.
@@ -69,35 +94,20 @@ pub struct Channels {
 
 impl Channels {
     /// All of that naming, held by nobody.
-    ///
-    /// # Errors
-    /// [`BadTopics`]
-    pub fn new(naming: ChannelNaming) -> Result<Self, BadTopics> {
-        let names: Vec<String> = match &naming {
+    pub fn new(naming: &ChannelNaming) -> Self {
+        let names: Vec<String> = match naming {
             ChannelNaming::Numbered { prefix, number } => (0..*number).map(|i| numbered(prefix, i)).collect(),
             ChannelNaming::PreCreated(names) => names.clone(),
         };
-        if let ChannelNaming::PreCreated(_) = naming {
-            if names.is_empty() {
-                return Err(BadTopics::None);
-            }
-            if names.iter().any(String::is_empty) {
-                return Err(BadTopics::Empty);
-            }
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
-                return Err(BadTopics::Twice(twice.clone()));
-            }
-        }
         let mut channels = Self {
-            naming,
+            naming: naming.clone(),
             pool: Vec::new(),
             by_name: HashMap::new(),
             held: BTreeMap::new(),
             unknown: BTreeSet::new(),
         };
         names.into_iter().for_each(|name| channels.add(name));
-        Ok(channels)
+        channels
     }
 
     fn add(&mut self, name: String) {
@@ -203,8 +213,7 @@ mod tests {
     const B: CollectionId = CollectionId(2);
 
     fn pool(number: usize) -> Channels {
-        let prefix = "by-dev-rootcoord-dml".to_owned();
-        Channels::new(ChannelNaming::Numbered { prefix, number }).expect("numbers are names")
+        Channels::new(&ChannelNaming::numbered("by-dev-rootcoord-dml", number))
     }
 
     fn dml(index: usize) -> String {
@@ -264,10 +273,9 @@ mod tests {
 
     #[test]
     fn topics_made_by_somebody_are_used_as_they_are_named() {
-        let named = |names: &[&str]| {
-            Channels::new(ChannelNaming::PreCreated(names.iter().map(|&name| name.to_owned()).collect()))
-        };
-        let mut channels = named(&["topic1", "x"]).expect("two topics");
+        let named =
+            |names: &[&str]| ChannelNaming::pre_created(names.iter().map(|&name| name.to_owned()).collect());
+        let mut channels = Channels::new(&named(&["topic1", "x"]).expect("two topics"));
         assert_eq!(channels.choose(2), Ok(vec!["topic1".to_owned(), "x".to_owned()]));
         assert_eq!(channels.hold(A, &["x", "topic1_0"]), ["topic1_0"]);
         assert!(channels.is_in_use("x") && !channels.is_in_use("topic1"));

@@ -19,15 +19,23 @@ use crate::{
         mirror::{KeyRange, MirrorEvent},
         txn::KeyValue,
     },
-    ids::{Revision, Role},
+    ids::{Revision, Role, ServerId},
+    mq::Queue,
     net::BoxFuture,
     rootcoord::{
+        access::{Access, AccessKeys, Credential, Defaults, NoCredential, Policy},
         catalog::{Catalog, Database},
+        channels::ChannelNaming,
+        collections::Limits,
         ddl::{Outcome, Request, SharedCatalog},
-        events::{Method, RootCoordEvents},
+        error::DdlError,
+        events::{Asked, Method, RootCoordEvents},
         failure::Failure,
-        keys::{DEFAULT_DB_NAME, Keys, RequestId},
-        serving::{Serving, TakenOver, Tenure, Terms},
+        keys::{DEFAULT_DB_NAME, Keys},
+        peers::{Invalidation, Peers},
+        proxies::ProxySessions,
+        serving::{Serving, Surroundings, TakenOver, Tenure, Terms},
+        tick::{BadReport, Report, TickWitness},
     },
     tso::{
         hybrid::Timestamp,
@@ -40,6 +48,10 @@ use crate::{
 /// How long an activation waits for a default database to be made. It is made in any case.
 const DEFAULT_DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a DDL call waits for its outcome: a busy queue and busy peers need seconds, and a
+/// client that is told to ask again only waits in line once more.
+const DDL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What does not change while the process lives.
 #[derive(Clone, Debug)]
 pub struct RootCoordSettings {
@@ -47,28 +59,41 @@ pub struct RootCoordSettings {
     pub meta_root: String,
     /// The full path of the windows, without a slash at the end.
     pub kv_root: String,
-    /// `rootCoord.maxDatabaseNum`
-    pub max_databases: usize,
+    /// How much there may be of what.
+    pub limits: Limits,
+    /// What the channels are called. Checked by whoever makes this.
+    pub naming: ChannelNaming,
+    /// `proxy.timeTickInterval`
+    pub tick_interval: Duration,
+    /// `common.ttMsgEnabled`: whether ticks and DDL messages are sent.
+    pub messages: bool,
+    /// Users, roles and grants that must be there.
+    pub defaults: Arc<Defaults>,
     /// The lease that is asked for. See [`RootCoord::lease_granted`].
     pub lease: Duration,
     /// How far ahead of the stored timestamp window a wall clock is believed at a campaign.
     pub most_clock_lead: Duration,
-    /// How long a DDL call waits for its write.
-    pub write_patience: Duration,
+    /// How long a DDL call waits for its outcome.
+    pub ddl_patience: Duration,
     /// How long an answer waits for a proof.
     pub proof_patience: Duration,
 }
 
 impl RootCoordSettings {
-    /// With the usual patience.
-    pub fn new(meta_root: String, kv_root: String, max_databases: usize, lease: Duration) -> Self {
+    /// With what Milvus ships, and the usual patience.
+    pub fn new(meta_root: String, kv_root: String, lease: Duration) -> Self {
+        let limits = Limits::default();
         Self {
             meta_root,
             kv_root,
-            max_databases,
+            naming: ChannelNaming::numbered("by-dev-rootcoord-dml", limits.channels),
+            limits,
+            tick_interval: Duration::from_millis(200),
+            messages: true,
+            defaults: Arc::default(),
             lease,
             most_clock_lead: window::MOST_LEAD,
-            write_patience: Duration::from_secs(3),
+            ddl_patience: DDL_PATIENCE,
             proof_patience: Duration::from_secs(1),
         }
     }
@@ -89,14 +114,28 @@ struct Windows {
     ids: Stored,
 }
 
+/// What rootcoord reaches the rest of the cluster by.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// The message queue.
+    pub queue: Arc<dyn Queue>,
+    /// Proxies, datacoord and querycoord.
+    pub peers: Arc<dyn Peers>,
+    /// Hears of ticks.
+    pub ticks: Arc<dyn TickWitness>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct RootCoord {
     settings: RootCoordSettings,
+    reach: Reach,
     keys: Keys,
     clock: Arc<dyn Clock>,
     events: RootCoordEvents,
     catalog: Arc<SharedCatalog>,
+    access: Arc<Mutex<Access>>,
+    proxies: Mutex<ProxySessions>,
     /// Also guards the beginning of a term against the mirror.
     windows: Mutex<Windows>,
     lease_nanos: AtomicU64,
@@ -105,12 +144,21 @@ pub struct RootCoord {
 
 impl RootCoord {
     /// Knows nothing yet.
-    pub fn new(settings: RootCoordSettings, clock: Arc<dyn Clock>, events: RootCoordEvents) -> Self {
+    pub fn new(
+        settings: RootCoordSettings,
+        clock: Arc<dyn Clock>,
+        reach: Reach,
+        events: RootCoordEvents,
+    ) -> Self {
         let keys = Keys::new(&settings.meta_root, &settings.kv_root);
         let windows =
             Windows { timestamps: Stored::new(keys.timestamp_window()), ids: Stored::new(keys.id_window()) };
         let catalog = Mutex::new(Catalog::new(keys.clone()));
+        let access = Access::new(AccessKeys::new(&settings.meta_root));
         let core = Self {
+            access: Arc::new(Mutex::new(access)),
+            proxies: Mutex::new(ProxySessions::new(&settings.meta_root)),
+            reach,
             keys,
             clock,
             events,
@@ -167,37 +215,14 @@ impl RootCoord {
         Ok(first)
     }
 
-    /// Creates a database. `request`: by what its repetition is known.
+    /// Changes the schema.
     ///
     /// # Errors
     /// [`Failure`]
-    pub async fn create_database(
-        &self,
-        caller: Caller,
-        name: &str,
-        request: Option<RequestId>,
-    ) -> Result<(), Failure> {
-        let change = Request::Create { name: name.to_owned(), id: request };
-        self.change(caller, Method::Create, name, change).await
-    }
-
-    /// Drops a database.
-    ///
-    /// # Errors
-    /// [`Failure`]
-    pub async fn drop_database(&self, caller: Caller, name: &str) -> Result<(), Failure> {
-        self.change(caller, Method::Drop, name, Request::Drop { name: name.to_owned() }).await
-    }
-
-    async fn change(
-        &self,
-        caller: Caller,
-        method: Method,
-        name: &str,
-        request: Request,
-    ) -> Result<(), Failure> {
-        self.events.received(method, Some(name), caller.message);
-        let mut outcome = match self.serving() {
+    pub async fn change(&self, caller: Caller, request: Request) -> Result<(), Failure> {
+        let asked = Asked::of(&request, caller.message);
+        self.events.received(&asked);
+        let outcome = match self.serving() {
             Ok(serving) => {
                 let mut outcome = serving.ddl.carry_out(request).await;
                 if let Err(failure) = serving.admit(caller.arrived).await {
@@ -207,8 +232,39 @@ impl RootCoord {
             }
             Err(failure) => Outcome { result: Err(failure), waited: Duration::ZERO },
         };
-        self.events.changed(method, name, caller.message, &outcome, self.clock.boot().since(caller.arrived));
-        std::mem::replace(&mut outcome.result, Err(Failure::NoTerm)).map(|_| ())
+        self.events.changed(&asked, &outcome, self.clock.boot().since(caller.arrived));
+        outcome.result.map(|_| ())
+    }
+
+    /// Answers from the schema as it is.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub async fn read<T>(
+        &self,
+        caller: Caller,
+        method: Method,
+        look: impl FnOnce(&Catalog) -> Result<T, DdlError>,
+    ) -> Result<T, Failure> {
+        let found = self.look(caller.arrived, look).await;
+        self.events.read(
+            method,
+            caller.message,
+            found.as_ref().err(),
+            self.clock.boot().since(caller.arrived),
+        );
+        found
+    }
+
+    async fn look<T>(
+        &self,
+        arrived: BootInstant,
+        look: impl FnOnce(&Catalog) -> Result<T, DdlError>,
+    ) -> Result<T, Failure> {
+        let serving = self.serving()?;
+        let found = look(&self.catalog.catalog.lock());
+        serving.admit(arrived).await?;
+        Ok(found?)
     }
 
     /// All databases, by id.
@@ -216,18 +272,54 @@ impl RootCoord {
     /// # Errors
     /// [`Failure`]
     pub async fn list_databases(&self, caller: Caller) -> Result<Vec<Database>, Failure> {
-        self.events.received(Method::List, None, caller.message);
-        let listed = self.list(caller.arrived).await;
+        self.events.listing(caller.message);
+        let listed = self.look(caller.arrived, |catalog| Ok(catalog.databases().cloned().collect())).await;
         let took = self.clock.boot().since(caller.arrived);
         self.events.listed(caller.message, listed.as_ref().map(Vec::len), took);
         listed
     }
 
-    async fn list(&self, arrived: BootInstant) -> Result<Vec<Database>, Failure> {
+    /// A proxy says below what it has nothing left to write.
+    ///
+    /// # Errors
+    /// There is no term, or the report can't be taken.
+    pub fn report(&self, proxy: ServerId, report: Report) -> Result<Result<(), BadReport>, Failure> {
+        Ok(self.serving()?.ticker.report(proxy, report))
+    }
+
+    /// Has all proxies forget what they know of a collection.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub async fn invalidate(&self, arrived: BootInstant, notice: Invalidation) -> Result<(), Failure> {
+        self.admit(arrived).await?;
+        self.reach.peers.invalidate(notice).await.map_err(Failure::Peer)
+    }
+
+    /// What is known of a user.
+    ///
+    /// # Errors
+    /// [`Failure`]; there may be no such user.
+    pub async fn credential(
+        &self,
+        arrived: BootInstant,
+        user: &str,
+    ) -> Result<Result<Credential, NoCredential>, Failure> {
         let serving = self.serving()?;
-        let listed = self.catalog.catalog.lock().databases().cloned().collect();
+        let found = self.access.lock().credential(user);
         serving.admit(arrived).await?;
-        Ok(listed)
+        Ok(found)
+    }
+
+    /// All grants, and which user has which role.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub async fn list_policy(&self, arrived: BootInstant) -> Result<Policy, Failure> {
+        let serving = self.serving()?;
+        let policy = self.access.lock().list_policy();
+        serving.admit(arrived).await?;
+        Ok(policy)
     }
 
     /// Lets an answer out that was made from this term's state.
@@ -248,8 +340,11 @@ impl RootCoord {
         let (epoch, at) = (tenure.epoch, tenure.epoch.revision());
         let terms = Terms {
             ahead: self.ahead(),
-            max_databases: self.settings.max_databases,
-            write_patience: self.settings.write_patience,
+            limits: self.settings.limits.clone(),
+            naming: self.settings.naming.clone(),
+            tick_interval: self.settings.tick_interval,
+            messages: self.settings.messages,
+            ddl_patience: self.settings.ddl_patience,
             proof_patience: self.settings.proof_patience,
         };
         let events = self.events.of_term(epoch, self.keys.timestamp_window());
@@ -266,8 +361,18 @@ impl RootCoord {
                 &self.settings.kv_root,
                 [&timestamp_window, &id_window].map(|window| (window.key.as_str(), &window.plan.span)),
             );
-            let (serving, ready) =
-                Serving::begin(tenure, timestamp_window, id_window, Arc::clone(&self.catalog), terms, events);
+            // Held until the term can be told of others.
+            let proxies = self.proxies.lock();
+            let around = Surroundings {
+                catalog: Arc::clone(&self.catalog),
+                access: Arc::clone(&self.access),
+                defaults: Arc::clone(&self.settings.defaults),
+                queue: Arc::clone(&self.reach.queue),
+                peers: Arc::clone(&self.reach.peers),
+                ticks: Arc::clone(&self.reach.ticks),
+                proxies: proxies.known().clone(),
+            };
+            let (serving, ready) = Serving::begin(tenure, timestamp_window, id_window, around, terms, events);
             self.serving.store(Some(Arc::new(serving)));
             ready
         };
@@ -294,7 +399,9 @@ impl RoleCore for RootCoord {
     }
 
     fn ranges(&self) -> Vec<KeyRange> {
-        self.keys.ranges()
+        let mut ranges = self.keys.ranges();
+        ranges.push(self.access.lock().keys().range());
+        ranges
     }
 
     fn mirror(&self, event: &MirrorEvent) {
@@ -313,13 +420,29 @@ impl RoleCore for RootCoord {
                 }
             }
         }
+        {
+            let mut proxies = self.proxies.lock();
+            if proxies.event(event)
+                && let Some(serving) = &*self.serving.load()
+            {
+                serving.ticker.sources(proxies.known());
+            }
+        }
+        let of_access = self.access.lock().event(event);
+        for (key, undecodable) in &of_access.undecodable {
+            self.events.undecodable(key, undecodable);
+        }
         let mut catalog = self.catalog.catalog.lock();
         let news = catalog.event(event);
         for (key, undecodable) in &news.undecodable {
             self.events.undecodable(key, undecodable);
         }
         if let Some(serving) = &*self.serving.load() {
-            if let Some((key, at)) = news.foreign.filter(|(_, at)| *at > serving.epoch().revision()) {
+            let in_term = |(_, at): &(String, Revision)| *at > serving.epoch().revision();
+            if let Some((key, at)) = of_access.foreign.filter(in_term) {
+                serving.events.foreign_write(&key, at);
+            }
+            if let Some((key, at)) = news.foreign.filter(in_term) {
                 serving.events.foreign_write(&key, at);
                 self.events.catalog_changed(&catalog);
             }
@@ -372,6 +495,7 @@ impl RoleCore for RootCoord {
     fn activate(&self, term: Term) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(self.begin(Tenure {
             epoch: term.epoch,
+            server: term.server_id,
             store: Arc::new(term.store),
             gate: term.gate,
             over: term.over,
@@ -393,6 +517,7 @@ impl RoleCore for RootCoord {
             if let Some(serving) = self.serving.swap(None) {
                 serving.end().await;
                 self.catalog.catalog.lock().end_term();
+                self.access.lock().end_term();
             }
         })
     }

@@ -7,18 +7,15 @@
 
 use std::time::Duration;
 
-use milvus_proto::etcd::{DatabaseInfo, DatabaseState};
-use prost::Message as _;
-
 use crate::{
-    clock::UnixNanos,
     etcd::{
         store::Write,
         txn::{Guard, Op},
     },
     ids::DbId,
     rootcoord::{
-        catalog::{Catalog, Remembered},
+        catalog::{Catalog, Remembered, encode_database},
+        error::{DdlError, Decision, Task},
         keys::{DEFAULT_DB, DEFAULT_DB_NAME, Object, RequestId, TOMBSTONE},
     },
     tso::hybrid::Timestamp,
@@ -30,69 +27,12 @@ pub const REMEMBER: Duration = Duration::from_secs(60);
 /// How many requests are forgotten in one transaction: etcd takes 128 operations.
 const SWEPT_AT_ONCE: usize = 100;
 
-/// Why a request about a database was not carried out. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DatabaseError {
-    /// Larger by one than it says, as in Milvus: the limit is looked at before one is added.
-    #[error("exceeded the limit number of database[limit={limit}]")]
-    TooMany {
-        /// The configured limit.
-        limit: usize,
-    },
-    /// The name is taken.
-    #[error("database already exist: {0}")]
-    Exists(String),
-    /// It has no name.
-    #[error("the database name must not be empty")]
-    NoName,
-    /// The default database stays.
-    #[error("can not drop default database")]
-    IsDefault,
-    /// There are collections in it.
-    #[error("database:{0} not empty, must drop all collections before drop database")]
-    NotEmpty(String),
-    /// Whether it exists, or what is in it, depends on a value that can't be decoded.
-    #[error("the value of {key} can't be decoded, nothing was changed")]
-    Undecodable {
-        /// Where it is stored.
-        key: String,
-    },
-    /// Timestamps are not yet beyond what is stored. May be repeated.
-    #[error("{key} is of timestamp {stored}, later than {task}")]
-    Behind {
-        /// The object's key.
-        key: String,
-        /// The time of its newest version.
-        stored: Timestamp,
-        /// The time of the task.
-        task: Timestamp,
-    },
-}
-
-/// What has to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing: it is so already.
-    Done,
-    /// This transaction.
-    Write(Write),
-}
-
-/// When a decision is made: after all earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// A fresh timestamp.
-    pub ts: Timestamp,
-    /// The wall clock.
-    pub now: UnixNanos,
-}
-
 /// Creates a database with the fresh id `id`.
 ///
 /// The repetition of a request that was carried out is a success.
 ///
 /// # Errors
-/// [`DatabaseError`]
+/// [`DdlError`]
 pub fn create(
     catalog: &Catalog,
     name: &str,
@@ -100,27 +40,24 @@ pub fn create(
     id: DbId,
     limit: usize,
     task: Task,
-) -> Result<Decision, DatabaseError> {
+) -> Result<Decision, DdlError> {
     if name.is_empty() {
-        return Err(DatabaseError::NoName);
+        return Err(DdlError::NoDatabaseName);
     }
-    if let Some(remembered) = request.and_then(|request| catalog.request(request))
-        && remembered.name == name
-        && !is_over(Timestamp(remembered.ts), task.ts)
-    {
+    if was_carried_out(catalog, request, name, task) {
         return Ok(Decision::Done);
     }
     if catalog.databases().count() > limit {
-        return Err(DatabaseError::TooMany { limit });
+        return Err(DdlError::TooManyDatabases { limit });
     }
     if catalog.database(name).is_some() {
-        return Err(DatabaseError::Exists(name.to_owned()));
+        return Err(DdlError::DatabaseExists(name.to_owned()));
     }
     if let Some(key) = catalog.undecodable_database(name) {
-        return Err(DatabaseError::Undecodable { key });
+        return Err(DdlError::Undecodable { key });
     }
-    let guard = Guard::Absent(catalog.keys().plain(Object::Database(id)));
-    let mut write = put(catalog, id, vec![guard], encode(id, name, task.now), task.ts);
+    let guard = Guard::Absent(catalog.keys().plain(&Object::Database(id)));
+    let mut write = put(catalog, id, vec![guard], encode_database(id, name, task.now), task.ts);
     if let Some(request) = request {
         let remembered = Remembered { name: name.to_owned(), ts: task.ts.0 };
         let value = serde_json::to_vec(&remembered).expect("a name and a number have a JSON form");
@@ -133,38 +70,38 @@ pub fn create(
 /// Creates `default` if there is none.
 ///
 /// # Errors
-/// [`DatabaseError`]
-pub fn ensure_default(catalog: &Catalog, task: Task) -> Result<Decision, DatabaseError> {
+/// [`DdlError`]
+pub fn ensure_default(catalog: &Catalog, task: Task) -> Result<Decision, DdlError> {
     if catalog.database(DEFAULT_DB_NAME).is_some() {
         return Ok(Decision::Done);
     }
     if let Some(taken) = catalog.databases().find(|database| database.id == DEFAULT_DB) {
-        return Err(DatabaseError::Exists(taken.name.clone()));
+        return Err(DdlError::DatabaseExists(taken.name.clone()));
     }
     let guards = replaceable(catalog, DEFAULT_DB, task.ts)?;
-    let value = encode(DEFAULT_DB, DEFAULT_DB_NAME, task.now);
+    let value = encode_database(DEFAULT_DB, DEFAULT_DB_NAME, task.now);
     Ok(Decision::Write(put(catalog, DEFAULT_DB, guards, value, task.ts)))
 }
 
 /// Drops a database. One that doesn't exist is dropped already.
 ///
 /// # Errors
-/// [`DatabaseError`]
-pub fn drop(catalog: &Catalog, name: &str, task: Task) -> Result<Decision, DatabaseError> {
+/// [`DdlError`]
+pub fn drop(catalog: &Catalog, name: &str, task: Task) -> Result<Decision, DdlError> {
     // No name means `default`, as everywhere in Milvus.
     if name == DEFAULT_DB_NAME || name.is_empty() {
-        return Err(DatabaseError::IsDefault);
+        return Err(DdlError::IsDefaultDatabase);
     }
     let Some(database) = catalog.database(name) else {
         return match catalog.undecodable_database(name).or_else(|| catalog.nameless_database()) {
-            Some(key) => Err(DatabaseError::Undecodable { key }),
+            Some(key) => Err(DdlError::Undecodable { key }),
             None => Ok(Decision::Done),
         };
     };
     match catalog.holds_created(database.id) {
         Ok(false) => {}
-        Ok(true) => return Err(DatabaseError::NotEmpty(name.to_owned())),
-        Err(key) => return Err(DatabaseError::Undecodable { key }),
+        Ok(true) => return Err(DdlError::DatabaseNotEmpty(name.to_owned())),
+        Err(key) => return Err(DdlError::Undecodable { key }),
     }
     let guards = replaceable(catalog, database.id, task.ts)?;
     Ok(Decision::Write(put(catalog, database.id, guards, TOMBSTONE.to_vec(), task.ts)))
@@ -187,17 +124,23 @@ fn before(now: Timestamp) -> Timestamp {
     Timestamp::at_milli(now.physical_millis().saturating_sub(remember))
 }
 
+/// Whether that very request was carried out lately.
+pub fn was_carried_out(catalog: &Catalog, request: Option<RequestId>, name: &str, task: Task) -> bool {
+    let remembered = request.and_then(|request| catalog.request(request));
+    remembered.is_some_and(|known| known.name == name && !is_over(Timestamp(known.ts), task.ts))
+}
+
 fn is_over(carried_out: Timestamp, now: Timestamp) -> bool {
     carried_out < before(now)
 }
 
 /// The guards for replacing a database's value, if that may be done at `ts`.
-fn replaceable(catalog: &Catalog, id: DbId, ts: Timestamp) -> Result<Vec<Guard>, DatabaseError> {
-    let guards = catalog.unchanged(id).map_err(|key| DatabaseError::Undecodable { key })?;
+fn replaceable(catalog: &Catalog, id: DbId, ts: Timestamp) -> Result<Vec<Guard>, DdlError> {
+    let guards = catalog.unchanged(id).map_err(|key| DdlError::Undecodable { key })?;
     match catalog.latest(id) {
         Some(stored) if stored >= ts => {
-            let key = catalog.keys().plain(Object::Database(id));
-            Err(DatabaseError::Behind { key, stored, task: ts })
+            let key = catalog.keys().plain(&Object::Database(id));
+            Err(DdlError::Behind { key, stored, task: ts })
         }
         _ => Ok(guards),
     }
@@ -205,38 +148,31 @@ fn replaceable(catalog: &Catalog, id: DbId, ts: Timestamp) -> Result<Vec<Guard>,
 
 fn put(catalog: &Catalog, id: DbId, mut guards: Vec<Guard>, value: Vec<u8>, ts: Timestamp) -> Write {
     let object = Object::Database(id);
-    let snapshot = catalog.keys().snapshot(object, ts);
+    let snapshot = catalog.keys().snapshot(&object, ts);
     guards.push(Guard::Absent(snapshot.clone()));
     Write {
         guards,
-        ops: vec![Op::put(catalog.keys().plain(object), value.clone()), Op::put(snapshot, value)],
+        ops: vec![Op::put(catalog.keys().plain(&object), value.clone()), Op::put(snapshot, value)],
     }
-}
-
-/// What Milvus itself writes: no tenant, and unlike everything else not a hybrid time.
-fn encode(id: DbId, name: &str, now: UnixNanos) -> Vec<u8> {
-    let info = DatabaseInfo {
-        tenant_id: String::new(),
-        name: name.to_owned(),
-        id: id.0,
-        state: DatabaseState::DatabaseCreated.into(),
-        created_time: now.0,
-    };
-    info.encode_to_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use milvus_proto::etcd::DatabaseInfo;
+    use prost::Message as _;
+
     use super::*;
     use crate::{
+        clock::UnixNanos,
         etcd::{mirror::MirrorEvent, txn::KeyValue},
         ids::{CollectionId, LeaseId, Revision},
-        rootcoord::keys::Keys,
+        rootcoord::keys::{Keys, Repeatable},
     };
 
     const LIMIT: usize = 64;
     const NOW: UnixNanos = UnixNanos(1_800_000_000_123_456_789);
-    const REQUEST: RequestId = RequestId { source: 3, message: 4, timestamp: 5 };
+    const REQUEST: RequestId =
+        RequestId { what: Repeatable::CreateDatabase, source: 3, message: 4, timestamp: 5 };
 
     fn task(millis: u64) -> Task {
         Task { ts: Timestamp(Timestamp::at_milli(1_800_000_000_000 + millis).0 + 1), now: NOW }
@@ -267,18 +203,19 @@ mod tests {
         }
 
         #[track_caller]
-        fn carry_out(&mut self, decision: Result<Decision, DatabaseError>) -> Write {
+        fn carry_out(&mut self, decision: Result<Decision, DdlError>) -> Write {
             let Ok(Decision::Write(write)) = decision else { panic!("nothing to write: {decision:?}") };
             self.revision += 1;
-            self.catalog.written(&write.ops, Revision(self.revision));
+            let id = self.catalog.writing(&write.ops);
+            self.catalog.written(id, Revision(self.revision));
             write
         }
 
-        fn create(&self, name: &str, id: i64, at: u64) -> Result<Decision, DatabaseError> {
+        fn create(&self, name: &str, id: i64, at: u64) -> Result<Decision, DdlError> {
             create(&self.catalog, name, Some(REQUEST), DbId(id), LIMIT, task(at))
         }
 
-        fn drop(&self, name: &str, at: u64) -> Result<Decision, DatabaseError> {
+        fn drop(&self, name: &str, at: u64) -> Result<Decision, DdlError> {
             drop(&self.catalog, name, task(at))
         }
 
@@ -314,8 +251,8 @@ mod tests {
         let created_at = Revision(bed.revision);
         let write = bed.carry_out(bed.drop("books", 20));
         let object = Object::Database(DbId(470));
-        let (plain, old) = (keys().plain(object), keys().snapshot(object, task(10).ts));
-        let new = keys().snapshot(object, task(20).ts);
+        let (plain, old) = (keys().plain(&object), keys().snapshot(&object, task(10).ts));
+        let new = keys().snapshot(&object, task(20).ts);
         assert_eq!(write.ops, [Op::put(&plain, TOMBSTONE), Op::put(&new, TOMBSTONE)]);
         assert_eq!(
             write.guards,
@@ -328,7 +265,7 @@ mod tests {
     fn each_error_has_its_words() {
         let mut bed = Bed::new();
         bed.carry_out(bed.create("books", 470, 10));
-        let of = |result: Result<Decision, DatabaseError>| result.expect_err("refused").to_string();
+        let of = |result: Result<Decision, DdlError>| result.expect_err("refused").to_string();
         assert_eq!(
             of(create(&bed.catalog, "books", None, DbId(1), LIMIT, task(20))),
             "database already exist: books"
@@ -338,10 +275,10 @@ mod tests {
         assert_eq!(of(bed.drop("", 20)), "can not drop default database");
         let collection = Object::Collection(DbId(470), CollectionId(1));
         bed.put(
-            keys().snapshot(collection, Timestamp(1)),
+            keys().snapshot(&collection, Timestamp(1)),
             milvus_proto::etcd::CollectionInfo::default().encode_to_vec(),
         );
-        bed.put(keys().snapshot(collection, Timestamp(2)), [0x68, 0x00]);
+        bed.put(keys().snapshot(&collection, Timestamp(2)), [0x68, 0x00]);
         assert_eq!(
             bed.drop("books", 20).expect_err("not empty").to_string(),
             "database:books not empty, must drop all collections before drop database"
@@ -357,9 +294,9 @@ mod tests {
         }
         assert_eq!(bed.names().len(), 65);
         let refused = create(&bed.catalog, "one more", None, DbId(66), LIMIT, task(20));
-        assert_eq!(refused, Err(DatabaseError::TooMany { limit: LIMIT }));
+        assert_eq!(refused, Err(DdlError::TooManyDatabases { limit: LIMIT }));
         let words = "exceeded the limit number of database[limit=64]";
-        assert_eq!(DatabaseError::TooMany { limit: LIMIT }.to_string(), words);
+        assert_eq!(DdlError::TooManyDatabases { limit: LIMIT }.to_string(), words);
     }
 
     #[test]
@@ -367,7 +304,7 @@ mod tests {
         let mut bed = Bed::new();
         bed.carry_out(bed.create("books", 470, 10));
         assert_eq!(bed.create("books", 471, 59_000), Ok(Decision::Done));
-        let exists = Err(DatabaseError::Exists("books".to_owned()));
+        let exists = Err(DdlError::DatabaseExists("books".to_owned()));
         assert_eq!(bed.create("books", 471, 60_020), exists, "over a minute ago");
         let other = RequestId { message: 9, ..REQUEST };
         assert_eq!(create(&bed.catalog, "books", Some(other), DbId(471), LIMIT, task(20)), exists);
@@ -399,36 +336,36 @@ mod tests {
         let mut bed = Bed::new();
         bed.carry_out(bed.create("books", 470, 10));
         bed.carry_out(bed.create("films", 471, 11));
-        let garbage = keys().snapshot(Object::Database(DbId(470)), task(20).ts);
+        let garbage = keys().snapshot(&Object::Database(DbId(470)), task(20).ts);
         bed.put(garbage.clone(), "\u{1}garbage");
-        let named = Err(DatabaseError::Undecodable { key: garbage });
+        let named = Err(DdlError::Undecodable { key: garbage });
         assert_eq!(bed.drop("books", 30), named);
         assert_eq!(create(&bed.catalog, "books", None, DbId(472), LIMIT, task(30)), named);
         assert!(matches!(bed.drop("films", 30), Ok(Decision::Write(_))), "the rest is served");
 
-        let nameless = keys().snapshot(Object::Database(DbId(480)), task(20).ts);
+        let nameless = keys().snapshot(&Object::Database(DbId(480)), task(20).ts);
         bed.put(nameless.clone(), "\u{1}garbage");
-        let named = Err(DatabaseError::Undecodable { key: nameless });
+        let named = Err(DdlError::Undecodable { key: nameless });
         assert_eq!(bed.drop("perhaps this one", 30), named, "success might be a lie");
         assert!(matches!(bed.create("music", 473, 30), Ok(Decision::Write(_))));
 
-        let plain = keys().plain(Object::Database(DbId(471)));
+        let plain = keys().plain(&Object::Database(DbId(471)));
         bed.put(plain.clone(), "\u{1}garbage");
-        assert_eq!(bed.drop("films", 30), Err(DatabaseError::Undecodable { key: plain }));
+        assert_eq!(bed.drop("films", 30), Err(DdlError::Undecodable { key: plain }));
 
-        let inside = keys().snapshot(Object::Collection(DbId(471), CollectionId(5)), task(20).ts);
+        let inside = keys().snapshot(&Object::Collection(DbId(471), CollectionId(5)), task(20).ts);
         bed.put(inside.clone(), "\u{1}garbage");
-        assert_eq!(bed.drop("films", 30), Err(DatabaseError::Undecodable { key: inside }));
+        assert_eq!(bed.drop("films", 30), Err(DdlError::Undecodable { key: inside }));
     }
 
     #[test]
     fn the_default_database_is_not_put_over_another_or_over_garbage() {
         let mut bed = Bed { catalog: Catalog::new(keys()), revision: 100 };
-        bed.put(keys().snapshot(Object::Database(DEFAULT_DB), Timestamp(5)), "\u{1}garbage");
-        assert!(matches!(ensure_default(&bed.catalog, task(0)), Err(DatabaseError::Undecodable { .. })));
+        bed.put(keys().snapshot(&Object::Database(DEFAULT_DB), Timestamp(5)), "\u{1}garbage");
+        assert!(matches!(ensure_default(&bed.catalog, task(0)), Err(DdlError::Undecodable { .. })));
         let another = DatabaseInfo { id: 1, name: "another".to_owned(), ..DatabaseInfo::default() };
-        bed.put(keys().snapshot(Object::Database(DEFAULT_DB), Timestamp(5)), another.encode_to_vec());
-        let taken = Err(DatabaseError::Exists("another".to_owned()));
+        bed.put(keys().snapshot(&Object::Database(DEFAULT_DB), Timestamp(5)), another.encode_to_vec());
+        let taken = Err(DdlError::DatabaseExists("another".to_owned()));
         assert_eq!(ensure_default(&bed.catalog, task(0)), taken);
     }
 
@@ -436,8 +373,8 @@ mod tests {
     fn versions_never_go_back_in_time() {
         let mut bed = Bed::new();
         bed.carry_out(bed.create("books", 470, 1_000));
-        assert!(matches!(bed.drop("books", 999), Err(DatabaseError::Behind { .. })));
-        assert!(matches!(bed.drop("books", 1_000), Err(DatabaseError::Behind { .. })));
+        assert!(matches!(bed.drop("books", 999), Err(DdlError::Behind { .. })));
+        assert!(matches!(bed.drop("books", 1_000), Err(DdlError::Behind { .. })));
         assert!(matches!(bed.drop("books", 1_001), Ok(Decision::Write(_))));
     }
 }

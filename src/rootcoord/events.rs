@@ -12,7 +12,7 @@ use crate::{
     ids::{Epoch, Revision},
     rootcoord::{
         catalog::{Catalog, Undecodable},
-        ddl::{DdlWitness, Outcome},
+        ddl::{DdlWitness, Outcome, Request},
         failure::Failure,
     },
     telemetry::{
@@ -31,31 +31,71 @@ use crate::{
     },
 };
 
-/// A method about databases, as log and metrics call it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// CreateDatabase
-    Create,
-    /// DropDatabase
-    Drop,
-    /// ListDatabases
-    List,
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $verb:literal,)*) => {
+        /// A method about the schema, as log and metrics call it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Method {
+            $(#[doc = $verb] $name,)*
+        }
+
+        impl Method {
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            fn verb(self) -> &'static str {
+                match self {
+                    $(Self::$name => $verb,)*
+                }
+            }
+        }
+    };
 }
 
-impl Method {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Create => "CreateDatabase",
-            Self::Drop => "DropDatabase",
-            Self::List => "ListDatabases",
-        }
-    }
+methods! {
+    CreateDatabase "create database",
+    DropDatabase "drop database",
+    ListDatabases "list databases",
+    CreateCollection "create collection",
+    DropCollection "drop collection",
+    AlterCollection "alter collection",
+    RenameCollection "rename collection",
+    HasCollection "has collection",
+    DescribeCollection "describe collection",
+    ShowCollections "show collections",
+    CreatePartition "create partition",
+    DropPartition "drop partition",
+    HasPartition "has partition",
+    ShowPartitions "show partitions",
+    CreateAlias "create alias",
+    AlterAlias "alter alias",
+    DropAlias "drop alias",
+    DescribeAlias "describe alias",
+    ListAliases "list aliases",
+}
 
-    fn verb(self) -> &'static str {
-        match self {
-            Self::Create => "create database",
-            Self::Drop => "drop database",
-            Self::List => "list databases",
+/// A change of the schema that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    method: Method,
+    database: String,
+    /// A collection, partition or alias in it.
+    name: Option<String>,
+    message: i64,
+}
+
+impl Asked {
+    /// `message`: the message id of the request.
+    pub fn of(request: &Request, message: i64) -> Self {
+        let (database, name) = request.subject();
+        Self {
+            method: request.method(),
+            database: database.to_owned(),
+            name: name.map(str::to_owned),
+            message,
         }
     }
 }
@@ -82,6 +122,7 @@ impl RootCoordEvents {
     /// The catalog is another than before.
     pub fn catalog_changed(&self, catalog: &Catalog) {
         self.metrics().database_num.set(count(catalog.databases().count()));
+        self.metrics().collection_num.set(count(catalog.created_collections()));
         self.0.metrics().pair.undecodable_values.set(count(catalog.undecodable().count()));
     }
 
@@ -148,48 +189,62 @@ impl RootCoordEvents {
         self.metrics().id_alloc_count.inc_by(count.into());
     }
 
-    /// A call about databases came in.
-    pub fn received(&self, method: Method, database: Option<&str>, message: i64) {
+    /// A change is asked for.
+    pub fn received(&self, asked: &Asked) {
+        let Asked { method, database, name, message } = asked;
         self.metrics().ddl_received(method.name());
-        match database {
-            Some(name) => info!(
-                role = "rootcoord",
-                dbName = name,
-                msgID = message,
-                "received request to {}",
-                method.verb()
-            ),
-            None => info!(msgID = message, "received request to {}", method.verb()),
+        let verb = method.verb();
+        match name {
+            Some(name) => {
+                info!(
+                    role = "rootcoord",
+                    dbName = database,
+                    name,
+                    msgID = message,
+                    "received request to {verb}"
+                );
+            }
+            None => {
+                info!(role = "rootcoord", dbName = database, msgID = message, "received request to {verb}")
+            }
         }
     }
 
-    /// A call about one database ended, so long after it came in.
-    pub fn changed(&self, method: Method, database: &str, message: i64, outcome: &Outcome, took: Duration) {
+    /// What became of it, so long after it came in.
+    pub fn changed(&self, asked: &Asked, outcome: &Outcome, took: Duration) {
+        let Asked { method, database, name, message } = asked;
         self.metrics().ddl_waited(method.name(), outcome.waited);
-        match &outcome.result {
-            Ok(ts) => {
-                info!(
-                    role = "rootcoord",
-                    dbName = database,
-                    msgID = message,
-                    ts = ts.0,
-                    "done to {}",
-                    method.verb()
-                );
-                self.done(method, metrics::Outcome::Success, took);
+        let verb = method.verb();
+        match (&outcome.result, name) {
+            (Ok(Timestamp(ts)), Some(name)) => {
+                info!(role = "rootcoord", dbName = database, name, msgID = message, ts, "done to {verb}");
             }
-            Err(failure) => {
-                info!(
-                    role = "rootcoord",
-                    error = %failure,
-                    dbName = database,
-                    msgID = message,
-                    "failed to {}",
-                    method.verb()
-                );
-                self.done(method, metrics::Outcome::Fail, took);
+            (Ok(Timestamp(ts)), None) => {
+                info!(role = "rootcoord", dbName = database, msgID = message, ts, "done to {verb}");
+            }
+            (Err(error), Some(name)) => {
+                info!(role = "rootcoord", %error, dbName = database, name, msgID = message, "failed to {verb}");
+            }
+            (Err(error), None) => {
+                info!(role = "rootcoord", %error, dbName = database, msgID = message, "failed to {verb}");
             }
         }
+        self.done(*method, outcome.result.is_ok(), took);
+    }
+
+    /// A question was answered, or why not. In the log is only the latter, as in Milvus.
+    pub fn read(&self, method: Method, message: i64, failure: Option<&Failure>, took: Duration) {
+        self.metrics().ddl_received(method.name());
+        if let Some(error) = failure {
+            info!(%error, msgID = message, "failed to {}", method.verb());
+        }
+        self.done(method, failure.is_none(), took);
+    }
+
+    /// ListDatabases came in.
+    pub fn listing(&self, message: i64) {
+        self.metrics().ddl_received(Method::ListDatabases.name());
+        info!(msgID = message, "received request to list databases");
     }
 
     /// ListDatabases ended.
@@ -197,16 +252,17 @@ impl RootCoordEvents {
         match result {
             Ok(count) => {
                 info!(msgID = message, "num of databases" = count, "done to list databases");
-                self.done(Method::List, metrics::Outcome::Success, took);
+                self.done(Method::ListDatabases, true, took);
             }
             Err(failure) => {
                 info!(msgID = message, error = %failure, "failed to list databases");
-                self.done(Method::List, metrics::Outcome::Fail, took);
+                self.done(Method::ListDatabases, false, took);
             }
         }
     }
 
-    fn done(&self, method: Method, outcome: metrics::Outcome, took: Duration) {
+    fn done(&self, method: Method, success: bool, took: Duration) {
+        let outcome = if success { metrics::Outcome::Success } else { metrics::Outcome::Fail };
         self.metrics().ddl_done(method.name(), outcome, took);
     }
 
@@ -228,6 +284,13 @@ impl TermEvents {
     /// Somebody else changed the catalog.
     pub fn foreign_write(&self, key: &str, at: Revision) {
         self.events.0.foreign_write(self.epoch, key, at);
+    }
+
+    /// There are so many channels, and so many of them are in use.
+    pub fn channels(&self, number: usize, in_use: usize) {
+        self.events.metrics().dml_channel_num.set(count(in_use));
+        self.events.metrics().msgstream_obj_num.set(count(number));
+        info!(num = number, in_use, "init dml channels");
     }
 }
 
@@ -288,6 +351,14 @@ impl DdlWitness for TermEvents {
     fn changed(&self, catalog: &Catalog) {
         self.events.catalog_changed(catalog);
     }
+
+    fn job_waits(&self, step: &str, failure: &Failure) {
+        warn!(error = %failure, step, "failed to execute step, wait for reschedule");
+    }
+
+    fn unknown_channel(&self, name: &str) {
+        error!(name, "a collection's channel is none of this cluster's; nobody sends ticks there");
+    }
 }
 
 fn count(count: usize) -> i64 {
@@ -318,7 +389,7 @@ mod tests {
     use super::*;
     use crate::{
         ids::Role,
-        rootcoord::databases::DatabaseError,
+        rootcoord::error::DdlError,
         telemetry::{
             log::LogLevel,
             metrics::Metrics,
@@ -336,12 +407,13 @@ mod tests {
         let outcome = |result| Outcome { result, waited: Duration::ZERO };
         let took = Duration::from_millis(2);
         let lines = lines_of(LogLevel::Info, || {
-            events.received(Method::Create, Some("books"), 7);
-            events.changed(Method::Create, "books", 7, &outcome(Ok(Timestamp(99))), took);
-            events.received(Method::Drop, Some("default"), 8);
-            let failure = Failure::Database(DatabaseError::IsDefault);
-            events.changed(Method::Drop, "default", 8, &outcome(Err(failure)), took);
-            events.received(Method::List, None, 9);
+            let asked = Asked::of(&Request::CreateDatabase { name: "books".to_owned(), id: None }, 7);
+            events.received(&asked);
+            events.changed(&asked, &outcome(Ok(Timestamp(99))), took);
+            let asked = Asked::of(&Request::DropDatabase { name: "default".to_owned() }, 8);
+            events.received(&asked);
+            events.changed(&asked, &outcome(Err(DdlError::IsDefaultDatabase.into())), took);
+            events.listing(9);
             events.listed(9, Ok(2), took);
         });
         assert_eq!(

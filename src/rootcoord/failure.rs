@@ -3,7 +3,8 @@
 use crate::{
     election::gate::NotServing,
     etcd::store::WriteError,
-    rootcoord::databases::DatabaseError,
+    mq::QueueError,
+    rootcoord::error::{DdlError, Invalid, NoCollection, TooManyCollections},
     rpc::merr::{Kind, MilvusError},
     tso::{ids::NoIds, timestamps::NoTimestamp},
 };
@@ -11,9 +12,15 @@ use crate::{
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The request can't be carried out on the databases as they are.
+    /// The request can't be carried out on the schema as it is.
     #[error(transparent)]
-    Database(#[from] DatabaseError),
+    Ddl(#[from] DdlError),
+    /// A message did not get into its channel, or may not have.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Another component did not do its part, in Milvus's words.
+    #[error("{0}")]
+    Peer(MilvusError),
     /// There is no timestamp.
     #[error(transparent)]
     Timestamp(#[from] NoTimestamp),
@@ -68,7 +75,9 @@ impl Failure {
         match self {
             Self::NoTerm | Self::NotServing(NotServing::Ended(_)) => Reply::PushAway,
             Self::NotServing(NotServing::Unproven(_)) => Reply::NotReady,
-            Self::Database(error) => Reply::Status(of_database(error)),
+            Self::Ddl(error) => Reply::Status(of_ddl(error)),
+            Self::Peer(error) => Reply::Status(error.clone()),
+            Self::Queue(error) => Reply::Status(of_queue(error)),
             // As in Milvus a plain error, but one that is worth repeating.
             Self::Timestamp(NoTimestamp::UsedUp) | Self::Ids(NoIds::UsedUp) => {
                 Reply::Status(MilvusError::plain(self.to_string()).retry())
@@ -86,21 +95,91 @@ impl Failure {
     }
 }
 
-fn of_database(error: &DatabaseError) -> MilvusError {
+fn of_ddl(error: &DdlError) -> MilvusError {
+    let parameter = || MilvusError::new(Kind::ParameterInvalid);
     match error {
-        DatabaseError::TooMany { limit } => {
+        DdlError::TooManyDatabases { limit } => {
             MilvusError::new(Kind::DatabaseLimitExceeded).with("limit", limit)
         }
-        DatabaseError::NoName => {
+        DdlError::NoDatabaseName => {
             MilvusError::new(Kind::DatabaseNameInvalid).with("database", "").wrap(error.to_string())
         }
-        DatabaseError::Exists(_) | DatabaseError::IsDefault | DatabaseError::NotEmpty(_) => {
-            MilvusError::plain(error.to_string())
-        }
-        DatabaseError::Undecodable { .. } => {
+        DdlError::UnknownDatabase(name) => MilvusError::new(Kind::DatabaseNotFound).with("database", name),
+        DdlError::Undecodable { .. } | DdlError::TooLarge { .. } => {
             MilvusError::new(Kind::ServiceInternal).saying(&error.to_string())
         }
-        DatabaseError::Behind { .. } => MilvusError::new(Kind::ServiceUnavailable).saying(&error.to_string()),
+        DdlError::Behind { .. } => MilvusError::new(Kind::ServiceUnavailable).saying(&error.to_string()),
+        DdlError::NoCollection(missing) => of_missing(missing),
+        DdlError::TooManyCollections(limit) => {
+            let (TooManyCollections::InDatabase(number) | TooManyCollections::Everywhere(number)) = limit;
+            let place = if matches!(limit, TooManyCollections::InDatabase(_)) { " in DB" } else { "" };
+            MilvusError::new(Kind::CollectionLimitExceeded)
+                .with("limit", number)
+                .wrap(format!("max number of collection has reached the limit{place}"))
+        }
+        DdlError::Invalid(Invalid::Expected { what, expected, actual }) => {
+            MilvusError::invalid(expected, actual).wrap(what)
+        }
+        DdlError::Invalid(Invalid::Range { what, value, low, high }) => {
+            MilvusError::out_of_range(value, low, high).wrap(what)
+        }
+        DdlError::Invalid(Invalid::Plain(what)) => parameter().wrap(what),
+        DdlError::SystemField => {
+            MilvusError::invalid("schema don't contains system field", "contains").wrap(error.to_string())
+        }
+        DdlError::NoAlias { db, alias } => {
+            MilvusError::new(Kind::AliasNotFound).with("database", db).with("alias", alias)
+        }
+        DdlError::AliasIsCollection { db, alias } => {
+            MilvusError::new(Kind::AliasCollectionNameConflict).with("database", db).with("alias", alias)
+        }
+        DdlError::AliasTaken { db, alias, other } => MilvusError::new(Kind::AliasAlreadyExists)
+            .with("database", db)
+            .with("alias", alias)
+            .wrap(format!("{alias} is alias to another collection: {other}")),
+        DdlError::DeadAlias(id) => {
+            MilvusError::new(Kind::CollectionIdOfAliasNotFound).with("collectionID", id)
+        }
+        DdlError::NoInputAlias => {
+            MilvusError::new(Kind::ParameterMissing).with("missing_param", "alias").wrap("no input alias")
+        }
+        DdlError::DatabaseExists(_)
+        | DdlError::IsDefaultDatabase
+        | DdlError::DatabaseNotEmpty(_)
+        | DdlError::NoDatabase(_)
+        | DdlError::NoTargetDatabase(_)
+        | DdlError::WrongType { .. }
+        | DdlError::TooManyShards { .. }
+        | DdlError::ShardsBeyondLimit { .. }
+        | DdlError::NotEnoughChannels(_)
+        | DdlError::BadSchema(_)
+        | DdlError::NoPartitions
+        | DdlError::TooManyPartitions { .. }
+        | DdlError::DuplicateCollection(_)
+        | DdlError::DropByAlias(_)
+        | DdlError::AlterNoName
+        | DdlError::AlterNothing
+        | DdlError::RenameByAlias(_)
+        | DdlError::RenameTaken { .. }
+        | DdlError::RenameWithAliases
+        | DdlError::DefaultPartition => MilvusError::plain(error.to_string()),
+    }
+}
+
+/// Milvus passes its client's errors on as they are; repeating the call is right for all.
+fn of_queue(error: &QueueError) -> MilvusError {
+    MilvusError::plain(error.to_string())
+}
+
+fn of_missing(missing: &NoCollection) -> MilvusError {
+    let not_found = MilvusError::new(Kind::CollectionNotFound);
+    match missing {
+        NoCollection::Name { db, name } => not_found.with("database", db).with("collection", name),
+        NoCollection::AsOf { ts, db, name } => {
+            not_found.with("database", db).with("collection", name).wrap(format!("timestamp = {ts}"))
+        }
+        NoCollection::Plain(name) => not_found.with("collection", name),
+        NoCollection::Id(id) => not_found.with("collection", id),
     }
 }
 
@@ -117,14 +196,14 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_code_and_words() {
-        use DatabaseError::*;
-        check(TooMany { limit: 64 }, 801, "exceeded the limit number of database[limit=64]", false);
-        check(Exists("books".to_owned()), 65535, "database already exist: books", false);
-        check(IsDefault, 65535, "can not drop default database", false);
+        use DdlError::*;
+        check(TooManyDatabases { limit: 64 }, 801, "exceeded the limit number of database[limit=64]", false);
+        check(DatabaseExists("books".to_owned()), 65535, "database already exist: books", false);
+        check(IsDefaultDatabase, 65535, "can not drop default database", false);
         let not_empty = "database:books not empty, must drop all collections before drop database";
-        check(NotEmpty("books".to_owned()), 65535, not_empty, false);
+        check(DatabaseNotEmpty("books".to_owned()), 65535, not_empty, false);
         let no_name = "the database name must not be empty: invalid database name[database=]";
-        check(NoName, 802, no_name, false);
+        check(NoDatabaseName, 802, no_name, false);
         let undecodable = "service internal error: the value of k can't be decoded, nothing was changed";
         check(Undecodable { key: "k".to_owned() }, 5, undecodable, false);
         let behind = Behind { key: "k".to_owned(), stored: Timestamp(9), task: Timestamp(8) };

@@ -5,10 +5,16 @@
 //! | `<kv>/gid/timestamp`, `<kv>/gid/idTimestamp` | 8 bytes: end of the window | the ACTIVE one |
 //! | `<meta>/root-coord/database/db-info/<db>` | `DatabaseInfo` or tombstone: the newest | the ACTIVE one |
 //! | `<meta>/snapshots/root-coord/database/db-info/<db>_ts<ts>` | the same, its history | the ACTIVE one, in the same transaction |
-//! | `<meta>/snapshots/root-coord/database/collection-info/<db>/<collection>_ts<ts>` | `CollectionInfo` or tombstone | a Milvus coordinator |
-//! | `<meta>/snapshots/root-coord/partitions/<collection>/<partition>_ts<ts>` | `PartitionInfo` or tombstone | a Milvus coordinator |
-//! | `<meta>/snapshots/root-coord/collection/<collection>_ts<ts>` | the same, of before there were databases | old releases |
-//! | `<kv>/milvus-coord/requests/create-database/<source>/<message>/<ts>` | JSON: name and task timestamp | the ACTIVE one; Milvus ignores it |
+//! | `<meta>/snapshots/root-coord/database/collection-info/<db>/<collection>_ts<ts>` | `CollectionInfo` or tombstone | the ACTIVE one |
+//! | `<meta>/snapshots/root-coord/partitions/<collection>/<partition>_ts<ts>` | `PartitionInfo` or tombstone | the ACTIVE one |
+//! | `<meta>/snapshots/root-coord/fields/<collection>/<field>_ts<ts>` | `FieldSchema` or tombstone | the ACTIVE one |
+//! | `<meta>/snapshots/root-coord/database/aliases/<db>/<alias>_ts<ts>` | `AliasInfo` or tombstone | the ACTIVE one |
+//! | `<meta>/snapshots/root-coord/collection/<collection>_ts<ts>` | `CollectionInfo`, of before there were databases | old releases |
+//! | `<meta>/snapshots/root-coord/aliases/<alias>_ts<ts>` | `AliasInfo`, of before there were databases | old releases |
+//! | `<kv>/milvus-coord/requests/<what>/<source>/<message>/<ts>` | JSON: name and task timestamp | the ACTIVE one; Milvus ignores it |
+//!
+//! Each of these but requests also has a plain key, `<meta>/root-coord/…` without the time, that
+//! holds the newest value and is put in the same transaction.
 //!
 //! Builders and parsers are each other's inverse. Nothing else may be put below
 //! `<meta>/snapshots/` and `<meta>/root-coord/`: a Milvus coordinator that finds a
@@ -16,7 +22,7 @@
 
 use crate::{
     etcd::mirror::KeyRange,
-    ids::{CollectionId, DbId, PartitionId},
+    ids::{CollectionId, DbId, FieldId, PartitionId},
     tso::hybrid::Timestamp,
 };
 
@@ -34,11 +40,14 @@ const DATABASE: &str = "root-coord/database/db-info/";
 const COLLECTION: &str = "root-coord/database/collection-info/";
 const OLD_COLLECTION: &str = "root-coord/collection/";
 const PARTITION: &str = "root-coord/partitions/";
-const REQUEST: &str = "milvus-coord/requests/create-database/";
+const FIELD: &str = "root-coord/fields/";
+const ALIAS: &str = "root-coord/database/aliases/";
+const OLD_ALIAS: &str = "root-coord/aliases/";
+const REQUEST: &str = "milvus-coord/requests/";
 const SEPARATOR: &str = "_ts";
 
 /// Something with a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {
     /// A database.
     Database(DbId),
@@ -46,12 +55,38 @@ pub enum Object {
     Collection(DbId, CollectionId),
     /// A partition.
     Partition(CollectionId, PartitionId),
+    /// A field of a collection.
+    Field(CollectionId, FieldId),
+    /// Another name of a collection; in database 0 if it was made before there were databases.
+    Alias(DbId, String),
+}
+
+/// What can't be told from its effect that it was carried out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Repeatable {
+    /// Creating a database.
+    CreateDatabase,
+    /// Renaming a collection.
+    RenameCollection,
+}
+
+impl Repeatable {
+    const ALL: [Self; 2] = [Self::CreateDatabase, Self::RenameCollection];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::CreateDatabase => "create-database",
+            Self::RenameCollection => "rename-collection",
+        }
+    }
 }
 
 /// By what a repetition of a request is known: the proxy gives each request its own
 /// message id and timestamp, and repeats them when its client code calls again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
+    /// What is asked for.
+    pub what: Repeatable,
     /// The proxy.
     pub source: i64,
     /// Its task.
@@ -61,7 +96,7 @@ pub struct RequestId {
 }
 
 /// A key taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The end of the timestamp window.
     TimestampWindow,
@@ -100,18 +135,19 @@ impl Keys {
     }
 
     /// The newest value of an object.
-    pub fn plain(&self, object: Object) -> String {
+    pub fn plain(&self, object: &Object) -> String {
         format!("{}{}", self.meta, path(object))
     }
 
     /// The value that an object got at `ts`.
-    pub fn snapshot(&self, object: Object, ts: Timestamp) -> String {
+    pub fn snapshot(&self, object: &Object, ts: Timestamp) -> String {
         format!("{}{SNAPSHOTS}{}{SEPARATOR}{ts}", self.meta, path(object))
     }
 
     /// The memory of a request.
     pub fn request(&self, id: RequestId) -> String {
-        format!("{}{REQUEST}{}/{}/{}", self.kv, id.source, id.message, id.timestamp)
+        let RequestId { what, source, message, timestamp } = id;
+        format!("{}{REQUEST}{}/{source}/{message}/{timestamp}", self.kv, what.name())
     }
 
     /// What a key means; `None` if it isn't one of these.
@@ -130,7 +166,9 @@ impl Keys {
             "gid/idTimestamp" => Some(Key::IdWindow),
             rest => {
                 let mut parts = rest.strip_prefix(REQUEST)?.split('/');
+                let what = parts.next()?;
                 let id = RequestId {
+                    what: Repeatable::ALL.into_iter().find(|known| known.name() == what)?,
                     source: number(parts.next()?)?,
                     message: number(parts.next()?)?,
                     timestamp: number(parts.next()?)?,
@@ -150,6 +188,9 @@ impl Keys {
             format!("{meta}{SNAPSHOTS}{COLLECTION}"),
             format!("{meta}{SNAPSHOTS}{OLD_COLLECTION}"),
             format!("{meta}{SNAPSHOTS}{PARTITION}"),
+            format!("{meta}{SNAPSHOTS}{FIELD}"),
+            format!("{meta}{SNAPSHOTS}{ALIAS}"),
+            format!("{meta}{SNAPSHOTS}{OLD_ALIAS}"),
             format!("{kv}{REQUEST}"),
         ]
         .iter()
@@ -161,12 +202,15 @@ impl Keys {
     }
 }
 
-fn path(object: Object) -> String {
+fn path(object: &Object) -> String {
     match object {
         Object::Database(db) => format!("{DATABASE}{db}"),
         Object::Collection(DbId(0), collection) => format!("{OLD_COLLECTION}{collection}"),
         Object::Collection(db, collection) => format!("{COLLECTION}{db}/{collection}"),
         Object::Partition(collection, partition) => format!("{PARTITION}{collection}/{partition}"),
+        Object::Field(collection, field) => format!("{FIELD}{collection}/{field}"),
+        Object::Alias(DbId(0), alias) => format!("{OLD_ALIAS}{alias}"),
+        Object::Alias(db, alias) => format!("{ALIAS}{db}/{alias}"),
     }
 }
 
@@ -180,6 +224,18 @@ fn object(path: &str) -> Option<Object> {
     if let Some(partition) = path.strip_prefix(PARTITION) {
         let (collection, partition) = partition.split_once('/')?;
         return Some(Object::Partition(CollectionId(number(collection)?), PartitionId(number(partition)?)));
+    }
+    if let Some(field) = path.strip_prefix(FIELD) {
+        let (collection, field) = field.split_once('/')?;
+        return Some(Object::Field(CollectionId(number(collection)?), FieldId(number(field)?)));
+    }
+    if let Some(alias) = path.strip_prefix(OLD_ALIAS) {
+        return Some(Object::Alias(DbId(0), alias.to_owned()));
+    }
+    if let Some(alias) = path.strip_prefix(ALIAS) {
+        let (db, alias) = alias.split_once('/')?;
+        let db = number(db).filter(|&db: &i64| db != 0)?;
+        return Some(Object::Alias(DbId(db), alias.to_owned()));
     }
     let (db, collection) = path.strip_prefix(COLLECTION)?.split_once('/')?;
     let db = number(db).filter(|&db: &i64| db != 0)?;
@@ -201,16 +257,20 @@ mod tests {
         Keys::new("by-dev/meta", "by-dev/kv")
     }
 
-    #[track_caller]
-    fn check(key: Key, text: &str) {
-        let keys = keys();
-        let built = match key {
+    fn build(keys: &Keys, key: &Key) -> String {
+        match key {
             Key::TimestampWindow => keys.timestamp_window(),
             Key::IdWindow => keys.id_window(),
             Key::Plain(object) => keys.plain(object),
-            Key::Snapshot(object, ts) => keys.snapshot(object, ts),
-            Key::Request(id) => keys.request(id),
-        };
+            Key::Snapshot(object, ts) => keys.snapshot(object, *ts),
+            Key::Request(id) => keys.request(*id),
+        }
+    }
+
+    #[track_caller]
+    fn check(key: Key, text: &str) {
+        let keys = keys();
+        let built = build(&keys, &key);
         assert_eq!(built, text);
         assert_eq!(keys.parse(text), Some(key));
     }
@@ -237,7 +297,21 @@ mod tests {
             "by-dev/meta/snapshots/root-coord/partitions/77/78_ts5",
         );
         check(
-            Key::Request(RequestId { source: 4, message: -1, timestamp: u64::MAX }),
+            Key::Snapshot(Object::Field(CollectionId(77), FieldId(100)), Timestamp(5)),
+            "by-dev/meta/snapshots/root-coord/fields/77/100_ts5",
+        );
+        check(
+            Key::Snapshot(Object::Alias(DEFAULT_DB, "a_ts/b".to_owned()), Timestamp(5)),
+            "by-dev/meta/snapshots/root-coord/database/aliases/1/a_ts/b_ts5",
+        );
+        check(Key::Plain(Object::Alias(DbId(0), "old".to_owned())), "by-dev/meta/root-coord/aliases/old");
+        check(
+            Key::Request(RequestId {
+                what: Repeatable::CreateDatabase,
+                source: 4,
+                message: -1,
+                timestamp: u64::MAX,
+            }),
             "by-dev/kv/milvus-coord/requests/create-database/4/-1/18446744073709551615",
         );
     }
@@ -261,6 +335,7 @@ mod tests {
             "by-dev/meta/snapshots/root-coord/database/collection-info/0/5_ts1",
             "by-dev/kv/milvus-coord/requests/create-database/1/2",
             "by-dev/kv/milvus-coord/requests/create-database/1/2/3/4",
+            "by-dev/kv/milvus-coord/requests/something/1/2/3",
         ] {
             assert_eq!(keys().parse(key), None, "{key}");
         }
@@ -272,10 +347,18 @@ mod tests {
         let kept = |key: &str| keys.ranges().iter().any(|range| range.contains(key));
         let collection = Object::Collection(DbId(2), CollectionId(3));
         assert!(kept(&keys.timestamp_window()) && kept(&keys.id_window()));
-        assert!(kept(&keys.plain(Object::Database(DbId(2)))));
-        assert!(kept(&keys.snapshot(Object::Database(DbId(2)), Timestamp(9))));
-        assert!(kept(&keys.snapshot(collection, Timestamp(9))) && !kept(&keys.plain(collection)));
-        assert!(kept(&keys.request(RequestId { source: 1, message: 2, timestamp: 3 })));
+        assert!(kept(&keys.plain(&Object::Database(DbId(2)))));
+        assert!(kept(&keys.snapshot(&Object::Database(DbId(2)), Timestamp(9))));
+        let alias = Object::Alias(DbId(2), "other".to_owned());
+        for object in [collection, Object::Field(CollectionId(3), FieldId(100)), alias] {
+            assert!(kept(&keys.snapshot(&object, Timestamp(9))) && !kept(&keys.plain(&object)));
+        }
+        assert!(kept(&keys.request(RequestId {
+            what: Repeatable::RenameCollection,
+            source: 1,
+            message: 2,
+            timestamp: 3
+        })));
         assert!(!kept("by-dev/kv/gid/timestamps") && !kept("by-dev/meta/session/rootcoord"));
     }
 
@@ -286,6 +369,9 @@ mod tests {
             any::<i64>().prop_map(|id| Object::Collection(DbId(0), CollectionId(id))),
             (any::<i64>(), any::<i64>())
                 .prop_map(|(id, part)| Object::Partition(CollectionId(id), PartitionId(part))),
+            (any::<i64>(), any::<i64>())
+                .prop_map(|(id, field)| Object::Field(CollectionId(id), FieldId(field))),
+            (any::<i64>(), "[a-z_ts/]{0,8}").prop_map(|(db, name)| Object::Alias(DbId(db), name)),
         ]
     }
 
@@ -297,9 +383,9 @@ mod tests {
             request in any::<(i64, i64, u64)>(),
         ) {
             let keys = keys();
-            let id = RequestId { source: request.0, message: request.1, timestamp: request.2 };
-            prop_assert_eq!(keys.parse(&keys.plain(object)), Some(Key::Plain(object)));
-            let snapshot = keys.snapshot(object, Timestamp(ts));
+            let id = RequestId { what: Repeatable::CreateDatabase, source: request.0, message: request.1, timestamp: request.2 };
+            prop_assert_eq!(keys.parse(&keys.plain(&object)), Some(Key::Plain(object.clone())));
+            let snapshot = keys.snapshot(&object, Timestamp(ts));
             prop_assert_eq!(keys.parse(&snapshot), Some(Key::Snapshot(object, Timestamp(ts))));
             prop_assert_eq!(keys.parse(&keys.request(id)), Some(Key::Request(id)));
         }
@@ -307,14 +393,7 @@ mod tests {
         #[test]
         fn no_key_panics(key in "(by-dev/(meta|kv)/)?(snapshots/)?(root-coord/database/(db|collection)-info/|milvus-coord/requests/create-database/)?[0-9_ts/+-]{0,20}") {
             if let Some(parsed) = keys().parse(&key) {
-                let rebuilt = match parsed {
-                    Key::TimestampWindow => keys().timestamp_window(),
-                    Key::IdWindow => keys().id_window(),
-                    Key::Plain(object) => keys().plain(object),
-                    Key::Snapshot(object, ts) => keys().snapshot(object, ts),
-                    Key::Request(id) => keys().request(id),
-                };
-                prop_assert_eq!(rebuilt, key);
+                prop_assert_eq!(build(&keys(), &parsed), key);
             }
         }
     }

@@ -34,15 +34,20 @@ use milvus_proto::{
 };
 use tonic::{Request, Response, Status};
 
+use self::based::{Based, check_type};
 use crate::{
     clock::{Clock, UnixNanos},
     config::{ChannelNames, ConfigStore, Live},
     ids::{Role, ServerId},
     net::BoxFuture,
     rootcoord::{
+        catalog::Catalog,
         core::{Caller, RootCoord},
+        ddl,
+        error::DdlError,
+        events::Method,
         failure::{Failure, Reply},
-        keys::RequestId,
+        keys::{Repeatable, RequestId},
         metrics_info::{self, Answerer, Deployment, SystemInfo},
     },
     rpc::{
@@ -238,51 +243,57 @@ impl RootCoordService {
         }
     }
 
-    async fn create_database(&self, request: Request<CreateDatabaseRequest>) -> Outcome<Answer> {
+    /// What `result` comes to on the wire.
+    fn answer<T>(
+        &self,
+        asked: &Asked,
+        result: Result<T, Failure>,
+        failed: impl FnOnce(MilvusError) -> T,
+    ) -> Outcome<T> {
+        match result {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(failure) => self.refuse(asked, &failure, failed),
+        }
+    }
+
+    /// A change of the schema.
+    async fn ddl<Q: Based>(
+        &self,
+        request: Request<Q>,
+        wanted: impl FnOnce(Q) -> ddl::Request,
+    ) -> Outcome<Answer> {
         let asked = Asked::of(&request);
         if asked.not_ready {
             return Ok(Response::new(self.not_ready().into()));
         }
         let request = request.into_inner();
-        let caller = self.caller(request.base.as_ref());
-        let id = request.base.as_ref().and_then(request_id);
-        match self.parts.core.create_database(caller, &request.db_name, id).await {
-            Ok(()) => Ok(Response::new(success())),
-            Err(failure) => self.refuse(&asked, &failure, Answer::from),
-        }
-    }
-
-    async fn drop_database(&self, request: Request<DropDatabaseRequest>) -> Outcome<Answer> {
-        let asked = Asked::of(&request);
-        if asked.not_ready {
-            return Ok(Response::new(self.not_ready().into()));
-        }
-        let request = request.into_inner();
-        let caller = self.caller(request.base.as_ref());
-        match self.parts.core.drop_database(caller, &request.db_name).await {
-            Ok(()) => Ok(Response::new(success())),
-            Err(failure) => self.refuse(&asked, &failure, Answer::from),
-        }
-    }
-
-    async fn list_databases(&self, request: Request<ListDatabasesRequest>) -> Outcome<ListDatabasesResponse> {
-        let asked = Asked::of(&request);
-        let failed = |error: MilvusError| ListDatabasesResponse {
-            status: Some(error.into()),
-            ..ListDatabasesResponse::default()
+        let caller = self.caller(request.base());
+        let changed = match check_type(&request) {
+            Ok(()) => self.parts.core.change(caller, wanted(request)).await,
+            Err(wrong) => Err(wrong.into()),
         };
+        self.answer(&asked, changed.map(|()| success()), Answer::from)
+    }
+
+    /// A question about the schema.
+    async fn ask<Q: Based, T>(
+        &self,
+        request: Request<Q>,
+        method: Method,
+        failed: impl FnOnce(MilvusError) -> T,
+        look: impl FnOnce(&Catalog, &Q) -> Result<T, DdlError>,
+    ) -> Outcome<T> {
+        let asked = Asked::of(&request);
         if asked.not_ready {
             return Ok(Response::new(failed(self.not_ready())));
         }
-        let caller = self.caller(request.get_ref().base.as_ref());
-        match self.parts.core.list_databases(caller).await {
-            Ok(databases) => Ok(Response::new(ListDatabasesResponse {
-                status: Some(success()),
-                created_timestamp: databases.iter().map(|database| database.created_time).collect(),
-                db_names: databases.into_iter().map(|database| database.name).collect(),
-            })),
-            Err(failure) => self.refuse(&asked, &failure, failed),
-        }
+        let request = request.into_inner();
+        let caller = self.caller(request.base());
+        let found = match check_type(&request) {
+            Ok(()) => self.parts.core.read(caller, method, |catalog| look(catalog, &request)).await,
+            Err(wrong) => Err(wrong.into()),
+        };
+        self.answer(&asked, found, failed)
     }
 
     async fn check_health(&self, request: Request<CheckHealthRequest>) -> Outcome<CheckHealthResponse> {
@@ -362,12 +373,9 @@ fn id(health: &Health, unknown: i64) -> i64 {
 
 /// By what a repetition of the request is known. A proxy numbers its tasks; without
 /// a number two different requests could look the same.
-fn request_id(base: &MsgBase) -> Option<RequestId> {
-    (base.msg_id != 0 && base.timestamp != 0).then_some(RequestId {
-        source: base.source_id,
-        message: base.msg_id,
-        timestamp: base.timestamp,
-    })
+fn request_id(what: Repeatable, base: Option<&MsgBase>) -> Option<RequestId> {
+    let base = base.filter(|base| base.msg_id != 0 && base.timestamp != 0)?;
+    Some(RequestId { what, source: base.source_id, message: base.msg_id, timestamp: base.timestamp })
 }
 
 fn unhealthy(id: ServerId, answer: Result<ComponentStates, String>) -> Option<String> {
@@ -435,8 +443,6 @@ methods! {
         check_health(CheckHealthRequest) -> CheckHealthResponse;
         show_configurations(ShowConfigurationsRequest) -> ShowConfigurationsResponse;
         get_metrics(GetMetricsRequest) -> GetMetricsResponse;
-    }
-    not_yet {
         create_collection(CreateCollectionRequest) -> Answer;
         drop_collection(DropCollectionRequest) -> Answer;
         has_collection(HasCollectionRequest) -> BoolResponse;
@@ -456,6 +462,11 @@ methods! {
         show_partitions_internal(ShowPartitionsRequest) -> ShowPartitionsResponse;
         update_channel_time_tick(ChannelTimeTickMsg) -> Answer;
         invalidate_collection_meta_cache(InvalidateCollMetaCacheRequest) -> Answer;
+        get_credential(GetCredentialRequest) -> GetCredentialResponse;
+        list_policy(ListPolicyRequest) -> ListPolicyResponse;
+        rename_collection(RenameCollectionRequest) -> Answer;
+    }
+    not_yet {
         import(ImportRequest) -> ImportResponse;
         get_import_state(GetImportStateRequest) -> GetImportStateResponse;
         list_import_tasks(ListImportTasksRequest) -> ListImportTasksResponse;
@@ -464,7 +475,6 @@ methods! {
         update_credential(CredentialInfo) -> Answer;
         delete_credential(DeleteCredentialRequest) -> Answer;
         list_cred_users(ListCredUsersRequest) -> ListCredUsersResponse;
-        get_credential(GetCredentialRequest) -> GetCredentialResponse;
         create_role(CreateRoleRequest) -> Answer;
         drop_role(DropRoleRequest) -> Answer;
         operate_user_role(OperateUserRoleRequest) -> Answer;
@@ -472,10 +482,16 @@ methods! {
         select_user(SelectUserRequest) -> SelectUserResponse;
         operate_privilege(OperatePrivilegeRequest) -> Answer;
         select_grant(SelectGrantRequest) -> SelectGrantResponse;
-        list_policy(ListPolicyRequest) -> ListPolicyResponse;
-        rename_collection(RenameCollectionRequest) -> Answer;
     }
 }
+
+mod access;
+mod aliases;
+mod based;
+mod collections;
+mod databases;
+mod partitions;
+mod ticks;
 
 #[cfg(test)]
 mod tests;

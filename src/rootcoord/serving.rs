@@ -1,6 +1,7 @@
 //! One term of rootcoord: everything that exists from activation to its end.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -8,18 +9,25 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{BootInstant, Clock},
-    election::gate::Gate,
+    election::gate::{Gate, NotServing},
     etcd::commit::Commit,
-    ids::{Epoch, Revision},
+    ids::{Epoch, Revision, ServerId},
+    mq::Queue,
     rootcoord::{
-        ddl::{DdlQueue, SharedCatalog, Worker},
+        access::{Access, Defaults, Upkeep},
+        channels::{ChannelNaming, Channels},
+        collections::Limits,
+        ddl::{Ddl, DdlWitness as _, SharedCatalog, Tools},
         events::TermEvents,
         failure::Failure,
+        peers::{Peers, PolicyChange},
+        tick::{TickWitness, TickWorker, Ticker},
     },
     tso::{
         follow,
@@ -40,6 +48,8 @@ const DRAIN_LIMIT: Duration = Duration::from_millis(900);
 pub struct Tenure {
     /// Mod revision of the put that began it.
     pub epoch: Epoch,
+    /// Who serves it.
+    pub server: ServerId,
     /// Takes its writes.
     pub store: Arc<dyn Commit>,
     /// Asked before anything goes out.
@@ -62,16 +72,41 @@ pub struct TakenOver {
 }
 
 /// How the term is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// How far ahead the timestamp window is kept.
     pub ahead: Ahead,
-    /// `rootCoord.maxDatabaseNum`
-    pub max_databases: usize,
-    /// How long a DDL call waits for its write.
-    pub write_patience: Duration,
+    /// How much there may be of what.
+    pub limits: Limits,
+    /// What the channels are called.
+    pub naming: ChannelNaming,
+    /// How far ticks are apart.
+    pub tick_interval: Duration,
+    /// Whether ticks and DDL messages are sent.
+    pub messages: bool,
+    /// How long a DDL call waits for its outcome.
+    pub ddl_patience: Duration,
     /// How long an answer waits for a proof.
     pub proof_patience: Duration,
+}
+
+/// What a term finds when it begins, and shares with the rest of the role.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// All metadata.
+    pub catalog: Arc<SharedCatalog>,
+    /// Users, roles and grants.
+    pub access: Arc<Mutex<Access>>,
+    /// Those of them that must be there.
+    pub defaults: Arc<Defaults>,
+    /// Where messages go.
+    pub queue: Arc<dyn Queue>,
+    /// Whom to tell.
+    pub peers: Arc<dyn Peers>,
+    /// Hears of ticks.
+    pub ticks: Arc<dyn TickWitness>,
+    /// The proxies that have a session.
+    pub proxies: BTreeSet<ServerId>,
 }
 
 /// See the module.
@@ -84,14 +119,19 @@ pub struct Serving {
     pub timestamps: Arc<Timestamps>,
     /// What gives out ids.
     pub ids: Arc<Ids>,
-    /// The way to the DDL worker.
-    pub ddl: DdlQueue,
+    /// Carries out DDL.
+    pub ddl: Ddl,
+    /// The way to what sends ticks.
+    pub ticker: Ticker,
     /// What is told about the term.
     pub events: TermEvents,
     timestamp_sightings: Arc<Sightings>,
     id_sightings: Arc<Sightings>,
-    /// The keepers and the DDL worker.
+    queue: Arc<dyn Queue>,
+    peers: Arc<dyn Peers>,
+    /// The keepers and DDL that somebody waits for.
     writers: TaskTracker,
+    /// Everything else.
     followers: TaskTracker,
     finish: CancellationToken,
     stop: CancellationToken,
@@ -104,11 +144,11 @@ impl Serving {
         tenure: Tenure,
         timestamp_window: TakenOver,
         id_window: TakenOver,
-        catalog: Arc<SharedCatalog>,
+        around: Surroundings,
         terms: Terms,
         events: TermEvents,
     ) -> (Self, oneshot::Receiver<()>) {
-        let Tenure { epoch, store, gate, over, clock } = tenure;
+        let Tenure { epoch, server, store, gate, over, clock } = tenure;
         let stop = over.child_token();
         let (finish, writers, followers) = <(CancellationToken, TaskTracker, TaskTracker)>::default();
         let last_write = Arc::new(AtomicI64::new(epoch.0));
@@ -144,21 +184,58 @@ impl Serving {
         let following = follow::follow(clock.clone(), steps, timestamps.clone(), Arc::new(events.clone()));
         followers.spawn(stop.clone().run_until_cancelled_owned(following));
 
-        let worker = Worker {
-            catalog,
+        let peers = Arc::clone(&around.peers);
+        let channels = channels_in_use(&around.catalog, &terms, &events);
+        let ticks = TickWorker {
+            queue: Arc::clone(&around.queue),
+            gate: gate.clone(),
+            timestamps: timestamps.clone(),
+            clock: clock.clone(),
+            server,
+            interval: terms.tick_interval,
+            proof_patience: terms.proof_patience,
+            witness: around.ticks,
+            stop: stop.clone(),
+        };
+        let (ticker, run) = ticks.prepare(&around.proxies, channels.in_use(), terms.messages);
+        followers.spawn(run);
+
+        let upkeep = Upkeep {
+            access: around.access,
+            defaults: around.defaults,
+            store: store.clone(),
+            last_write: last_write.clone(),
+        };
+        writers.spawn(stop.clone().run_until_cancelled_owned(upkeep.run()));
+        let refresh =
+            refresh_policies(Arc::clone(&around.peers), gate.clone(), clock.clone(), terms.proof_patience);
+        followers.spawn(stop.clone().run_until_cancelled_owned(refresh));
+
+        let tools = Tools {
+            catalog: around.catalog,
             store,
             timestamps: timestamps.clone(),
             ids: ids.clone(),
             clock,
-            max_databases: terms.max_databases,
+            gate: gate.clone(),
+            proof_patience: terms.proof_patience,
+            queue: Arc::clone(&around.queue),
+            ticker: ticker.clone(),
+            messages: terms.messages,
+            peers: around.peers,
+            channels: Arc::new(Mutex::new(channels)),
+            limits: terms.limits.clone(),
+            server,
             witness: Arc::new(events.clone()),
             last_write: last_write.clone(),
             finish: finish.clone(),
             stop: stop.clone(),
+            requests: writers.clone(),
+            jobs: followers.clone(),
         };
         let (told, ready) = oneshot::channel();
-        let (ddl, run) = worker.prepare(terms.write_patience, told);
-        writers.spawn(run);
+        let ddl = Ddl::new(tools, terms.ddl_patience);
+        ddl.repair(told);
         let serving = Self {
             epoch,
             gate,
@@ -166,9 +243,12 @@ impl Serving {
             timestamps,
             ids,
             ddl,
+            ticker,
             events,
             timestamp_sightings,
             id_sightings,
+            queue: around.queue,
+            peers,
             writers,
             followers,
             finish,
@@ -216,10 +296,50 @@ impl Serving {
     /// Ends everything, and waits for that.
     pub async fn end(&self) {
         self.stop.cancel();
+        // What has not been sent must not arrive in the successor's term.
+        self.queue.purge();
+        self.peers.end().await;
         self.writers.close();
         self.followers.close();
         self.writers.wait().await;
         self.followers.wait().await;
+    }
+}
+
+/// The channels that collections hold, in whatever state they are: messages may still come.
+fn channels_in_use(catalog: &SharedCatalog, terms: &Terms, events: &TermEvents) -> Channels {
+    let mut channels = Channels::new(&terms.naming);
+    for collection in catalog.catalog.lock().all_collections() {
+        let names: Vec<&str> =
+            collection.shards.iter().map(|shard| shard.physical_channel.as_str()).collect();
+        for name in channels.hold(collection.id, &names) {
+            events.unknown_channel(&name);
+        }
+    }
+    events.channels(channels.number(), channels.in_use().len());
+    channels
+}
+
+/// Between attempts to have proxies look at users, roles and grants anew.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Proxies may have missed what an earlier term changed.
+async fn refresh_policies(
+    peers: Arc<dyn Peers>,
+    gate: Arc<Gate>,
+    clock: Arc<dyn Clock>,
+    proof_patience: Duration,
+) {
+    loop {
+        match gate.admit(clock.boot(), proof_patience).await {
+            Err(NotServing::Ended(_)) => return,
+            Err(NotServing::Unproven(_)) => {}
+            Ok(()) => match peers.refresh_policy(PolicyChange::ReloadAll).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(error = %error, "failed to refresh the policies of proxies"),
+            },
+        }
+        tokio::time::sleep(REFRESH_PAUSE).await;
     }
 }
 

@@ -24,13 +24,17 @@ use crate::{
         store::{Write, WriteError},
         txn::Op,
     },
-    ids::{Epoch, Role},
+    ids::{Epoch, Role, ServerId},
+    mq::memory::MemoryQueue,
     rootcoord::{
-        core::{Caller, RootCoord, RootCoordSettings},
+        core::{Caller, Reach, RootCoord, RootCoordSettings},
+        ddl::Request,
         events::RootCoordEvents,
         failure::Failure,
         keys::RequestId,
+        peers::memory::MemoryPeers,
         serving::Tenure,
+        tick::TickEvents,
     },
     telemetry::{events::Events, metrics::Metrics},
     tso::hybrid::Timestamp,
@@ -44,7 +48,7 @@ pub(crate) const START: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
 /// Both clocks go with tokio's, and the wall clock can be moved.
 #[derive(Debug)]
 pub(crate) struct TestClock {
-    begun: tokio::time::Instant,
+    pub(crate) begun: tokio::time::Instant,
     pub(crate) offset_millis: AtomicI64,
 }
 
@@ -63,6 +67,8 @@ impl Clock for TestClock {
 pub(crate) struct Bed {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) queue: Arc<MemoryQueue>,
+    pub(crate) peers: Arc<MemoryPeers>,
 }
 
 /// One of them.
@@ -77,19 +83,21 @@ impl Bed {
     pub(crate) fn new() -> Self {
         let begun = tokio::time::Instant::now();
         let clock = Arc::new(TestClock { begun, offset_millis: 0.into() });
-        Self { store: Arc::default(), clock }
+        Self { store: Arc::default(), clock, queue: Arc::default(), peers: Arc::default() }
     }
 
     pub(crate) fn instance(&self) -> Instance {
         let metrics = Metrics::new(Role::RootCoord, &*self.clock);
         let events = RootCoordEvents::new(Events::new(Role::RootCoord, metrics));
-        let settings = RootCoordSettings::new(
-            "by-dev/meta".to_owned(),
-            "by-dev/kv".to_owned(),
-            64,
-            Duration::from_secs(5),
-        );
-        let core = Arc::new(RootCoord::new(settings, self.clock.clone(), events));
+        let settings =
+            RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), Duration::from_secs(5));
+        let ticks = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &*self.clock));
+        let reach = Reach {
+            queue: self.queue.clone(),
+            peers: self.peers.clone(),
+            ticks: Arc::new(TickEvents::new(ticks, self.clock.clone())),
+        };
+        let core = Arc::new(RootCoord::new(settings, self.clock.clone(), reach, events));
         let instance =
             Instance { core, clock: self.clock.clone(), over: CancellationToken::new(), gate: None };
         instance.load(&self.store);
@@ -132,8 +140,14 @@ impl Instance {
         let gate = Arc::new(Gate::new(epoch, settings, self.clock.clone()));
         self.gate = Some(gate.clone());
         self.prove();
-        let tenure =
-            Tenure { epoch, store: store.clone(), gate, over: self.over.clone(), clock: self.clock.clone() };
+        let tenure = Tenure {
+            epoch,
+            server: ServerId(9),
+            store: store.clone(),
+            gate,
+            over: self.over.clone(),
+            clock: self.clock.clone(),
+        };
         self.core.begin(tenure).await
     }
 
@@ -166,7 +180,8 @@ impl Instance {
 
     pub(crate) async fn create(&self, name: &str, request: Option<RequestId>) -> Result<(), Failure> {
         self.prove();
-        self.core.create_database(self.caller(), name, request).await
+        let request = Request::CreateDatabase { name: name.to_owned(), id: request };
+        self.core.change(self.caller(), request).await
     }
 
     pub(crate) async fn names(&self) -> Result<Vec<String>, Failure> {

@@ -29,11 +29,14 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
+    mq::NoQueue,
     net::{Dial, Tcp, listen},
     rootcoord::{
-        core::RootCoord,
+        core::{Reach, RootCoord},
         events::RootCoordEvents,
+        peers::{Clients, PeerEvents, PeerSettings},
         service::{Parts, RootCoordService},
+        tick::TickEvents,
     },
     rpc::{
         Identity,
@@ -167,9 +170,28 @@ async fn live(
     let port = listener.local_addr().map_or(port, |address| address.port());
     let address = address::advertised(settings.node.ip.as_deref(), port);
 
+    let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
+    let context = ClientContext {
+        identity: Arc::clone(&identity),
+        dial: Arc::clone(&dial),
+        clock: Arc::clone(&clock),
+        links: LinkOwner::new(tasks.clone(), stop.clone()),
+        settings: translate::clients(&settings.grpc),
+    };
+    let peers = Arc::new(Clients::new(
+        keys.clone(),
+        context.clone(),
+        PeerSettings::default(),
+        PeerEvents::new(events.clone()),
+    ));
     let core = Arc::new(RootCoord::new(
         translate::root_coord(&settings, &keys),
         Arc::clone(&clock),
+        Reach {
+            queue: Arc::new(NoQueue("kafka".to_owned())),
+            peers: Arc::clone(&peers) as _,
+            ticks: Arc::new(TickEvents::new(events.clone(), Arc::clone(&clock))),
+        },
         RootCoordEvents::new(events.clone()),
     ));
     let world = World {
@@ -193,10 +215,10 @@ async fn live(
         vec![
             translate::config_feed(&keys, &config.store),
             Arc::new(ReloadCounter::new(Arc::clone(&metrics))),
+            Arc::clone(&peers) as _,
         ],
     );
 
-    let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
     let gatehouse = Arc::new(Gatehouse::new(
         Arc::clone(&identity),
         handles.standing.clone(),
@@ -206,14 +228,7 @@ async fn live(
         Arc::new(CallCounter::new(Arc::clone(&metrics))),
     ));
     let limits = settings.grpc.server;
-    let context = ClientContext {
-        identity: Arc::clone(&identity),
-        dial: Arc::clone(&dial),
-        clock: Arc::clone(&clock),
-        links: LinkOwner::new(tasks.clone(), stop.clone()),
-        settings: translate::clients(&settings.grpc),
-    };
-    let asked_proxies = AskedProxies::new(handles.observed.clone(), context, &tasks, &stop);
+    let asked_proxies = AskedProxies::new(peers.proxies(), context);
     let health: Arc<dyn HealthSource> = Arc::new(InstanceHealth::new(role, address.clone(), handles.clone()));
     let service = RootCoordService::new(
         Parts {

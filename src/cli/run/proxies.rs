@@ -1,13 +1,11 @@
-//! The proxies of the cluster, from their sessions to their answers.
+//! The proxies of the cluster, as CheckHealth asks them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use milvus_proto::milvus::ComponentStates;
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    election::observer::Observed,
     ids::ServerId,
     net::BoxFuture,
     rootcoord::service,
@@ -18,40 +16,13 @@ use crate::{
 /// How long CheckHealth waits for each proxy; they are asked at the same time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Proxies as CheckHealth asks them.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct AskedProxies(Proxies);
 
 impl AskedProxies {
-    /// Follows the sessions that the mirror shows, until `stop`.
-    pub(super) fn new(
-        mut observed: watch::Receiver<Observed>,
-        context: ClientContext,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Self {
-        let (sender, nodes) = watch::channel(Nodes::default());
-        let following = async move {
-            loop {
-                let listed: BTreeMap<_, _> = observed
-                    .borrow_and_update()
-                    .proxies()
-                    .into_iter()
-                    .map(|peer| (peer.server_id, peer))
-                    .collect();
-                sender.send_if_modified(|known| {
-                    let changed = **known != listed;
-                    if changed {
-                        *known = Arc::new(listed);
-                    }
-                    changed
-                });
-                if observed.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        tasks.spawn(stop.clone().run_until_cancelled_owned(following));
+    /// Asks those that `nodes` lists at that moment.
+    pub(super) fn new(nodes: watch::Receiver<Nodes>, context: ClientContext) -> Self {
         Self(Proxies::new(nodes, context))
     }
 }

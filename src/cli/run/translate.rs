@@ -13,7 +13,7 @@ use crate::{
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
-    rootcoord::{core::RootCoordSettings, metrics_info::Deployment},
+    rootcoord::{access::Defaults, collections::Limits, core::RootCoordSettings, metrics_info::Deployment},
     rpc::{
         clients::{ClientSettings, Ladder},
         link::LinkSettings,
@@ -87,12 +87,25 @@ pub(in crate::cli) fn instance(settings: &Settings, keys: &Keys, address: &str) 
 }
 
 pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordSettings {
-    RootCoordSettings::new(
-        keys.meta().to_owned(),
-        keys.kv().to_owned(),
-        usize::try_from(settings.root_coord.max_database_num).unwrap_or(usize::MAX),
-        settings.active_standby.lease,
-    )
+    let own = &settings.root_coord;
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limits = Limits {
+        databases: count(own.max_database_num),
+        channels: count(own.dml_channel_num.into()),
+        shards: count(own.max_shard_num),
+        collections_per_database: count(own.max_collections_per_database),
+        collections: count(own.max_collections),
+        partitions: count(own.max_partition_num),
+        default_partition: own.default_partition.clone(),
+    };
+    RootCoordSettings {
+        naming: own.channels.clone(),
+        limits,
+        tick_interval: own.time_tick_interval,
+        messages: own.messages,
+        defaults: Arc::new(Defaults::default().with(&own.builtin_roles)),
+        ..RootCoordSettings::new(keys.meta().to_owned(), keys.kv().to_owned(), settings.active_standby.lease)
+    }
 }
 
 /// What GetMetrics tells of the build. Its readers expect the release that they belong to.

@@ -5,6 +5,7 @@ mod etcd;
 mod log;
 mod pair;
 mod queue;
+mod root_coord;
 mod rpc;
 
 pub use self::{
@@ -12,10 +13,9 @@ pub use self::{
     log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
     pair::{ActiveStandbySettings, OnLost, RunDirectory},
     queue::QueueSettings,
+    root_coord::RootCoordSettings,
     rpc::{ClientSettings, GrpcSettings, MessageLimits},
 };
-
-use std::time::Duration;
 
 use super::{
     origin::{ConfigError, Note, Origin, Problem},
@@ -71,17 +71,6 @@ pub struct ChannelNames {
     pub root_coord_statistics: String,
 }
 
-/// What only rootcoord reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootCoordSettings {
-    /// Message channels for the data of all collections.
-    pub dml_channel_num: u32,
-    /// How many databases there may be.
-    pub max_database_num: u64,
-    /// The period of rootcoord's own time ticks.
-    pub time_tick_interval: Duration,
-}
-
 impl Settings {
     /// Reads everything that a process of that role needs.
     ///
@@ -135,17 +124,6 @@ impl ChannelNames {
             root_coord_time_tick: named(reader.text("msgChannel.chanNamePrefix.rootCoordTimeTick")),
             root_coord_statistics: named(reader.text("msgChannel.chanNamePrefix.rootCoordStatistics")),
             cluster,
-        }
-    }
-}
-
-impl RootCoordSettings {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        reader.check("rootCoord.minSegmentSizeToEnableIndex");
-        Self {
-            dml_channel_num: reader.number("rootCoord.dmlChannelNum"),
-            max_database_num: reader.number("rootCoord.maxDatabaseNum"),
-            time_tick_interval: reader.time("proxy.timeTickInterval"),
         }
     }
 }

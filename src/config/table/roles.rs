@@ -148,6 +148,12 @@ pub(super) static ROOT_COORD_ONLY: &[Item] = &[
         "How many databases there may be.",
     ),
     item(
+        "rootCoord.maxPartitionNum",
+        "4096",
+        Kind::Number { least: 1, most: i64::MAX },
+        "How many partitions a collection may have.",
+    ),
+    item(
         "rootCoord.minSegmentSizeToEnableIndex",
         "1024",
         Kind::Number { least: 0, most: i64::MAX },
@@ -165,6 +171,12 @@ pub(super) static PROXY: &[Item] = &[
         "200",
         Kind::Time { unit: Unit::Millis, least: 1, most: 3_600_000 },
         "The period of rootcoord's own time ticks.",
+    ),
+    item(
+        "proxy.maxShardNum",
+        "16",
+        Kind::Number { least: 1, most: 65_536 },
+        "How many shards a collection may have.",
     ),
     PROXY_CLIENT[0],
     PROXY_CLIENT[1],

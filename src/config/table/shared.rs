@@ -247,14 +247,67 @@ const STATISTICS: [Item; 2] = channel!(
     "The rest of the name of rootcoord's statistics channel."
 );
 
+const DML: [Item; 2] = channel!(
+    "rootCoordDml",
+    "rootcoord-dml",
+    Kind::Text,
+    "The rest of the name of the channels that carry the data of collections, before their number."
+);
+
 /// What all roles of a cluster share.
 pub(super) static COMMON: &[Item] = &[
     CLUSTER[0].forbidden(),
     TIME_TICK[0],
     STATISTICS[0],
+    DML[0],
     CLUSTER[1].forbidden(),
     TIME_TICK[1],
     STATISTICS[1],
+    DML[1],
+    item(
+        "common.preCreatedTopic.enabled",
+        "false",
+        Kind::Flag,
+        "Whether the topics of preCreatedTopic.names are used, and no others.",
+    ),
+    item(
+        "common.preCreatedTopic.names",
+        "",
+        Kind::List,
+        "The topics that carry the data of collections, if somebody else makes them.",
+    ),
+    item("common.defaultPartitionName", "_default", Kind::Name, "The partition that every collection has.")
+        .forbidden(),
+    item(
+        "common.ttMsgEnabled",
+        "true",
+        Kind::Flag,
+        "Whether rootcoord sends time ticks and the messages of drops. Off in a cluster that only replays another.",
+    ),
+    item(
+        "builtinRoles.enable",
+        "false",
+        Kind::Flag,
+        "Whether the roles of builtinRoles.roles are made and can not be dropped.",
+    ),
+    item(
+        "builtinRoles.roles",
+        "",
+        Kind::Text,
+        "The roles as JSON: by name, each with its privileges (object_type, object_name, privilege, db_name).",
+    ),
+    item(
+        "quotaAndLimits.limits.maxCollectionNum",
+        "65536",
+        Kind::Number { least: 0, most: i64::MAX },
+        "How many collections there may be.",
+    ),
+    item(
+        "quotaAndLimits.limits.maxCollectionNumPerDB",
+        "65536",
+        Kind::Number { least: 0, most: i64::MAX },
+        "How many of them in one database.",
+    ),
     item(
         "common.session.ttl",
         "30",

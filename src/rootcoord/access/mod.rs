@@ -10,6 +10,7 @@ mod entries;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::VecDeque;
 
@@ -17,6 +18,7 @@ use self::entries::{Entries, grantee_id, stored_user};
 pub use self::{
     defaults::{BadRoles, BuiltinRoles, Defaults, Grant, NoHash, ROOT, hash_password},
     keys::{AccessKey, AccessKeys, Grantee},
+    upkeep::Upkeep,
 };
 use crate::{
     etcd::{mirror::MirrorEvent, txn::Op},

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use milvus_proto::etcd::{CollectionInfo, CollectionState, DatabaseInfo, PartitionInfo, PartitionState};
-use prost::Message as _;
-
-use super::{Database, Remembered, Undecodable};
+use super::{Database, Remembered, Undecodable, decode, decode::Stored, index::Index};
 use crate::{
     etcd::txn::Op,
-    ids::{CollectionId, DbId, PartitionId, Revision},
+    ids::{CollectionId, DbId, FieldId, PartitionId, Revision},
     rootcoord::{
         history::{Content, History, Version},
         keys::{Key, Keys, Object, RequestId, TOMBSTONE},
+        model::{Alias, Partition},
     },
+    tso::hybrid::Timestamp,
 };
 
 #[derive(Debug, Default)]
@@ -24,10 +23,22 @@ pub(super) struct DatabaseEntry {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) databases: BTreeMap<DbId, DatabaseEntry>,
-    pub(super) collections: HashMap<(DbId, CollectionId), History<CollectionState>>,
-    pub(super) partitions: HashMap<(CollectionId, PartitionId), History<PartitionState>>,
+    pub(super) collections: BTreeMap<(DbId, CollectionId), History<Stored>>,
+    pub(super) partitions: BTreeMap<(CollectionId, PartitionId), History<Partition>>,
+    /// As encoded: a tenth of the size, and rarely looked at.
+    pub(super) fields: BTreeMap<(CollectionId, FieldId), History<Box<[u8]>>>,
+    pub(super) aliases: BTreeMap<(DbId, String), History<Alias>>,
     pub(super) requests: HashMap<RequestId, (Remembered, Revision)>,
     pub(super) undecodable: BTreeMap<String, Undecodable>,
+    pub(super) index: Index,
+}
+
+/// What became of a put.
+enum Taken {
+    /// It is older than what is known, or of no interest.
+    Known,
+    /// It counts, and can be decoded or not.
+    New { decoded: bool },
 }
 
 impl State {
@@ -42,68 +53,75 @@ impl State {
 
     /// Returns what is wrong with it, if it wasn't so before.
     pub(super) fn put(&mut self, keys: &Keys, key: &str, value: &[u8], at: Revision) -> Option<Undecodable> {
-        let parsed = keys.parse(key);
-        let decoded = match parsed {
+        let (taken, what) = match keys.parse(key) {
             Some(Key::TimestampWindow | Key::IdWindow) => return None,
-            Some(Key::Plain(Object::Database(id))) => {
-                let content =
-                    content(value, |value| decode_database(id, value).map(|database| database.name));
-                let decoded = content != Content::Undecodable;
-                let entry = self.databases.entry(id).or_default();
-                if entry.plain.as_ref().is_some_and(|(_, known)| *known >= at) {
-                    return None;
-                }
-                entry.plain = Some((content, at));
-                decoded
-            }
-            Some(Key::Snapshot(Object::Database(id), ts)) => {
-                let content = content(value, |value| decode_database(id, value));
-                let decoded = content != Content::Undecodable;
-                if !self.databases.entry(id).or_default().history.put(Version { ts, content, at }) {
-                    return None;
-                }
-                decoded
-            }
-            Some(Key::Snapshot(Object::Collection(db, collection), ts)) => {
-                let content = content(value, decode_collection);
-                let decoded = content != Content::Undecodable;
-                let history = self.collections.entry((db, collection)).or_default();
-                if !history.put(Version { ts, content, at }) {
-                    return None;
-                }
-                decoded
-            }
-            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
-                let content = content(value, decode_partition);
-                let decoded = content != Content::Undecodable;
-                let history = self.partitions.entry((collection, partition)).or_default();
-                if !history.put(Version { ts, content, at }) {
-                    return None;
-                }
-                decoded
-            }
-            Some(Key::Plain(Object::Collection(..) | Object::Partition(..))) => return None,
-            Some(Key::Request(id)) => {
-                if self.requests.get(&id).is_some_and(|(_, known)| *known >= at) {
-                    return None;
-                }
-                match serde_json::from_slice(value) {
-                    Ok(remembered) => {
-                        self.requests.insert(id, (remembered, at));
-                        true
-                    }
-                    Err(_) => false,
-                }
-            }
-            None => false,
+            Some(Key::Plain(Object::Database(id))) => (self.put_plain_database(id, value, at), "value"),
+            // What an object is, its snapshots say.
+            Some(Key::Plain(_)) => return None,
+            Some(Key::Snapshot(object, ts)) => (self.put_snapshot(object, ts, value, at), "value"),
+            Some(Key::Request(id)) => (self.put_request(id, value, at), "value"),
+            None => (Taken::New { decoded: false }, "key"),
         };
-        if decoded {
-            self.undecodable.remove(key);
-            return None;
+        match taken {
+            Taken::Known => None,
+            Taken::New { decoded: true } => {
+                self.undecodable.remove(key);
+                None
+            }
+            Taken::New { decoded: false } => {
+                let undecodable = Undecodable { what, at };
+                self.undecodable.insert(key.to_owned(), undecodable).is_none().then_some(undecodable)
+            }
         }
-        let what = if parsed.is_some() { "value" } else { "key" };
-        let undecodable = Undecodable { what, at };
-        self.undecodable.insert(key.to_owned(), undecodable).is_none().then_some(undecodable)
+    }
+
+    fn put_plain_database(&mut self, id: DbId, value: &[u8], at: Revision) -> Taken {
+        let content = content(value, |value| decode::database(id, value).map(|database| database.name));
+        let decoded = content != Content::Undecodable;
+        let entry = self.databases.entry(id).or_default();
+        if entry.plain.as_ref().is_some_and(|(_, known)| *known >= at) {
+            return Taken::Known;
+        }
+        entry.plain = Some((content, at));
+        Taken::New { decoded }
+    }
+
+    fn put_request(&mut self, id: RequestId, value: &[u8], at: Revision) -> Taken {
+        if self.requests.get(&id).is_some_and(|(_, known)| *known >= at) {
+            return Taken::Known;
+        }
+        match serde_json::from_slice(value) {
+            Ok(remembered) => {
+                self.requests.insert(id, (remembered, at));
+                Taken::New { decoded: true }
+            }
+            Err(_) => Taken::New { decoded: false },
+        }
+    }
+
+    fn put_snapshot(&mut self, object: Object, ts: Timestamp, value: &[u8], at: Revision) -> Taken {
+        match object {
+            Object::Database(id) => {
+                let content = content(value, |value| decode::database(id, value));
+                take(&mut self.databases.entry(id).or_default().history, ts, content, at)
+            }
+            Object::Collection(db, id) => {
+                let content = content(value, |value| decode::collection(db, id, value));
+                self.change_collection(db, id, |history| take(history, ts, content, at))
+            }
+            Object::Partition(collection, id) => {
+                let content = content(value, |value| decode::partition(collection, id, value));
+                take(self.partitions.entry((collection, id)).or_default(), ts, content, at)
+            }
+            Object::Field(collection, id) => {
+                let content = content(value, |value| decode::field(id, value).map(|_| value.into()));
+                take(self.fields.entry((collection, id)).or_default(), ts, content, at)
+            }
+            Object::Alias(db, name) => {
+                let content = content(value, |value| decode::alias(db, &name, value));
+                self.change_alias(db, name, |history| take(history, ts, content, at))
+            }
+        }
     }
 
     pub(super) fn delete(&mut self, keys: &Keys, key: &str, at: Revision) {
@@ -111,48 +129,108 @@ impl State {
             Some(Key::Plain(Object::Database(id))) => {
                 if let Some(entry) = self.databases.get_mut(&id) {
                     entry.plain.take_if(|(_, known)| *known < at);
-                    if entry.plain.is_none() && entry.history.is_empty() {
-                        self.databases.remove(&id);
-                    }
+                    self.forget_database_if_empty(id);
                 }
             }
-            Some(Key::Snapshot(Object::Database(id), ts)) => {
-                if let Some(entry) = self.databases.get_mut(&id) {
-                    entry.history.delete(ts, at);
-                    if entry.plain.is_none() && entry.history.is_empty() {
-                        self.databases.remove(&id);
-                    }
-                }
-            }
-            Some(Key::Snapshot(Object::Collection(db, collection), ts)) => {
-                if let Some(history) = self.collections.get_mut(&(db, collection)) {
-                    history.delete(ts, at);
-                    if history.is_empty() {
-                        self.collections.remove(&(db, collection));
-                    }
-                }
-            }
+            Some(Key::Snapshot(object, ts)) => self.delete_snapshot(object, ts, at),
             Some(Key::Request(id)) => {
                 if self.requests.get(&id).is_some_and(|(_, known)| *known < at) {
                     self.requests.remove(&id);
                 }
             }
-            Some(Key::Snapshot(Object::Partition(collection, partition), ts)) => {
-                if let Some(history) = self.partitions.get_mut(&(collection, partition)) {
-                    history.delete(ts, at);
-                    if history.is_empty() {
-                        self.partitions.remove(&(collection, partition));
-                    }
-                }
-            }
-            Some(
-                Key::Plain(Object::Collection(..) | Object::Partition(..))
-                | Key::TimestampWindow
-                | Key::IdWindow,
-            )
-            | None => {}
+            Some(Key::Plain(_) | Key::TimestampWindow | Key::IdWindow) | None => {}
         }
         self.undecodable.remove(key);
+    }
+
+    fn delete_snapshot(&mut self, object: Object, ts: Timestamp, at: Revision) {
+        match object {
+            Object::Database(id) => {
+                if let Some(entry) = self.databases.get_mut(&id) {
+                    entry.history.delete(ts, at);
+                    self.forget_database_if_empty(id);
+                }
+            }
+            Object::Collection(db, id) => {
+                self.change_collection(db, id, |history| history.delete(ts, at));
+                forget_if_empty(&mut self.collections, &(db, id));
+            }
+            Object::Partition(collection, id) => {
+                delete_version(&mut self.partitions, &(collection, id), ts, at)
+            }
+            Object::Field(collection, id) => delete_version(&mut self.fields, &(collection, id), ts, at),
+            Object::Alias(db, name) => {
+                self.change_alias(db, name.clone(), |history| history.delete(ts, at));
+                forget_if_empty(&mut self.aliases, &(db, name));
+            }
+        }
+    }
+
+    fn forget_database_if_empty(&mut self, id: DbId) {
+        if self.databases.get(&id).is_some_and(|entry| entry.plain.is_none() && entry.history.is_empty()) {
+            self.databases.remove(&id);
+        }
+    }
+
+    /// Changes what is known of a collection, and the ways to it.
+    fn change_collection<T>(
+        &mut self,
+        db: DbId,
+        id: CollectionId,
+        change: impl FnOnce(&mut History<Stored>) -> T,
+    ) -> T {
+        let history = self.collections.entry((db, id)).or_default();
+        if let Some(stored) = live(history) {
+            self.index.remove(&stored.collection);
+        }
+        let changed = change(history);
+        if let Some(stored) = live(history) {
+            self.index.add(&stored.collection);
+        }
+        changed
+    }
+
+    fn change_alias<T>(
+        &mut self,
+        db: DbId,
+        name: String,
+        change: impl FnOnce(&mut History<Alias>) -> T,
+    ) -> T {
+        let history = self.aliases.entry((db, name)).or_default();
+        if let Some(alias) = live(history) {
+            self.index.remove_alias(alias.collection, db, &alias.name);
+        }
+        let changed = change(history);
+        if let Some(alias) = live(history) {
+            self.index.add_alias(alias.collection, db, &alias.name);
+        }
+        changed
+    }
+}
+
+/// The value that an object has, if it is there and can be decoded.
+pub(super) fn live<T>(history: &History<T>) -> Option<&T> {
+    match &history.newest()?.content {
+        Content::Is(value) => Some(value),
+        Content::Dropped | Content::Undecodable => None,
+    }
+}
+
+fn take<T>(history: &mut History<T>, ts: Timestamp, content: Content<T>, at: Revision) -> Taken {
+    let decoded = !matches!(content, Content::Undecodable);
+    if history.put(Version { ts, content, at }) { Taken::New { decoded } } else { Taken::Known }
+}
+
+fn delete_version<K: Ord, T>(histories: &mut BTreeMap<K, History<T>>, key: &K, ts: Timestamp, at: Revision) {
+    if let Some(history) = histories.get_mut(key) {
+        history.delete(ts, at);
+    }
+    forget_if_empty(histories, key);
+}
+
+fn forget_if_empty<K: Ord, T>(histories: &mut BTreeMap<K, History<T>>, key: &K) {
+    if histories.get(key).is_some_and(History::is_empty) {
+        histories.remove(key);
     }
 }
 
@@ -161,18 +239,4 @@ fn content<T>(value: &[u8], decode: impl FnOnce(&[u8]) -> Option<T>) -> Content<
         return Content::Dropped;
     }
     decode(value).map_or(Content::Undecodable, Content::Is)
-}
-
-/// The id in the key counts. A value with another one is no value of this key.
-fn decode_database(id: DbId, value: &[u8]) -> Option<Database> {
-    let info = DatabaseInfo::decode(value).ok().filter(|info| info.id == id.0)?;
-    Some(Database { id, name: info.name, created_time: info.created_time })
-}
-
-fn decode_collection(value: &[u8]) -> Option<CollectionState> {
-    CollectionState::try_from(CollectionInfo::decode(value).ok()?.state).ok()
-}
-
-fn decode_partition(value: &[u8]) -> Option<PartitionState> {
-    PartitionState::try_from(PartitionInfo::decode(value).ok()?.state).ok()
 }

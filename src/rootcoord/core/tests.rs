@@ -9,7 +9,9 @@ use crate::{
     },
     ids::Epoch,
     rootcoord::{
-        databases::DatabaseError,
+        ddl::Request,
+        error::DdlError,
+        keys::{Repeatable, RequestId},
         testing::{Bed, Instance, START, W},
     },
     tso::hybrid,
@@ -21,6 +23,10 @@ fn stored(store: &MemoryStore, key: &str) -> UnixNanos {
 
 const TIMESTAMP: &str = "by-dev/kv/gid/timestamp";
 const ID: &str = "by-dev/kv/gid/idTimestamp";
+
+fn named(name: &str) -> Request {
+    Request::CreateDatabase { name: name.to_owned(), id: None }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_first_term_serves_timestamps_ids_and_databases() {
@@ -229,7 +235,7 @@ async fn an_answer_waits_for_a_proof_and_is_not_given_without_one() {
     instance.gate.as_ref().expect("a term").end();
     let listed = instance.core.list_databases(instance.caller()).await.map(|_| ());
     assert_eq!(listed, Err(Failure::NotServing(NotServing::Ended(epoch))));
-    let exists = instance.core.create_database(instance.caller(), "default", None).await;
+    let exists = instance.core.change(instance.caller(), named("default")).await;
     assert_eq!(exists, Err(Failure::NotServing(NotServing::Ended(epoch))), "not even an error from memory");
 }
 
@@ -255,7 +261,7 @@ async fn on_the_way_out_everything_is_written_up_to_the_revision_that_is_named()
     let tasks = TaskTracker::new();
     let creating = tasks.spawn({
         let (core, caller) = (instance.core.clone(), instance.caller());
-        async move { core.create_database(caller, "books", None).await }
+        async move { core.change(caller, named("books")).await }
     });
     bed.store.wait_hanging().await;
     let draining = instance.core.drain();
@@ -277,7 +283,7 @@ async fn a_draining_that_etcd_does_not_answer_ends_within_a_second() {
     let mut instance = bed.instance();
     let epoch = instance.take_over(&bed.store).await;
     bed.store.fail([Fault::Hang]);
-    let creating = instance.core.create_database(instance.caller(), "books", None);
+    let creating = instance.core.change(instance.caller(), named("books"));
     let draining = async {
         bed.store.wait_hanging().await;
         let begun = tokio::time::Instant::now();
@@ -297,13 +303,13 @@ async fn the_successor_knows_what_its_predecessor_acknowledged() {
     let mut first = bed.instance();
     let mut second = bed.instance();
     first.take_over(&bed.store).await;
-    let request = RequestId { source: 1, message: 2, timestamp: 3 };
+    let request = RequestId { what: Repeatable::CreateDatabase, source: 1, message: 2, timestamp: 3 };
     first.create("books", Some(request)).await.expect("new");
     second.load(&bed.store);
     second.take_over(&bed.store).await;
     assert_eq!(second.names().await, Ok(vec!["default".to_owned(), "books".to_owned()]));
     assert_eq!(second.create("books", Some(request)).await, Ok(()));
-    let exists = Failure::Database(DatabaseError::Exists("books".to_owned()));
+    let exists = Failure::Ddl(DdlError::DatabaseExists("books".to_owned()));
     assert_eq!(second.create("books", None).await, Err(exists));
 }
 

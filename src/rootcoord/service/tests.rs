@@ -297,9 +297,8 @@ async fn metrics_are_told_by_active_and_standby() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_served_yet_is_unimplemented_by_name() {
     let service = Service::active().await.service;
-    let status =
-        Wire::describe_collection_internal(&service, Request::new(DescribeCollectionRequest::default()));
+    let status = Wire::list_import_tasks(&service, Request::new(ListImportTasksRequest::default()));
     let status = status.await.expect_err("not yet");
     assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(status.message(), "milvus-coord does not serve RootCoord/DescribeCollectionInternal yet");
+    assert_eq!(status.message(), "milvus-coord does not serve RootCoord/ListImportTasks yet");
 }

@@ -1,139 +1,38 @@
+//! Databases, and what holds for all DDL.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
-    clock::UnixNanos,
-    etcd::{
-        commit::memory::{Fault, MemoryStore},
-        mirror::MirrorEvent,
-    },
+    etcd::commit::memory::Fault,
     ids::Revision,
-    rootcoord::keys::{DEFAULT_DB, Keys, Object},
-    tso::{
-        ids::AHEAD,
-        window::{Ahead, Span},
+    rootcoord::{
+        databases::REMEMBER,
+        error::DdlError,
+        keys::{DEFAULT_DB, Object, Repeatable, RequestId},
     },
 };
 
-const NOW: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
-const PATIENCE: Duration = Duration::from_secs(3);
-const ID: RequestId = RequestId { source: 1, message: 2, timestamp: 3 };
-
-#[derive(Debug)]
-struct Still;
-
-impl Clock for Still {
-    fn boot(&self) -> BootInstant {
-        BootInstant::from_boot(Duration::from_secs(1_000))
-    }
-
-    fn wall(&self) -> UnixNanos {
-        NOW
-    }
-}
-
-#[derive(Debug, Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl DdlWitness for Heard {
-    fn no_default_database(&self, failure: &Failure) {
-        self.0.lock().push(failure.to_string());
-    }
-
-    fn changed(&self, _catalog: &Catalog) {}
-}
-
-struct Bed {
-    store: Arc<MemoryStore>,
-    catalog: Arc<SharedCatalog>,
-    queue: DdlQueue,
-    timestamps: Arc<Timestamps>,
-    heard: Arc<Heard>,
-    finish: CancellationToken,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    ready: oneshot::Receiver<()>,
-}
-
-fn keys() -> Keys {
-    Keys::new("by-dev/meta", "by-dev/kv")
-}
+const ID: RequestId = RequestId { what: Repeatable::CreateDatabase, source: 1, message: 2, timestamp: 3 };
 
 impl Bed {
-    /// A term on that store, whose timestamps begin at `start`; the mirror is complete.
-    fn term(store: Arc<MemoryStore>, start: UnixNanos) -> Self {
-        let ahead = Ahead::for_lease(Duration::from_secs(5));
-        let span = Span { start, end: start + ahead.most(), clock: start, refused_lead: None };
-        let timestamps = Arc::new(Timestamps::new(&span, ahead));
-        let ids = Arc::new(Ids::new(&Span { end: start + AHEAD, ..span }));
-        let mut catalog = Catalog::new(keys());
-        catalog.event(&MirrorEvent::Reset);
-        for kv in store.keys() {
-            catalog.event(&MirrorEvent::Entry(kv));
-        }
-        let header = crate::etcd::call::Header { revision: store.revision(), ..Default::default() };
-        catalog.event(&MirrorEvent::Loaded(header));
-        store.take_events();
-        let catalog = Arc::new(SharedCatalog { catalog: Mutex::new(catalog), moved: Notify::new() });
-        let heard = Arc::new(Heard::default());
-        let (finish, stop, tasks) = <(CancellationToken, CancellationToken, TaskTracker)>::default();
-        let worker = Worker {
-            catalog: catalog.clone(),
-            store: store.clone(),
-            timestamps: timestamps.clone(),
-            ids,
-            clock: Arc::new(Still),
-            max_databases: 64,
-            witness: heard.clone(),
-            last_write: Arc::new(AtomicI64::new(0)),
-            finish: finish.clone(),
-            stop: stop.clone(),
-        };
-        let (told, ready) = oneshot::channel();
-        let (queue, run) = worker.prepare(PATIENCE, told);
-        tasks.spawn(run);
-        tasks.close();
-        Self { store, catalog, queue, timestamps, heard, finish, stop, tasks, ready }
-    }
-
-    async fn new() -> Self {
-        let mut bed = Self::term(Arc::default(), NOW);
-        (&mut bed.ready).await.expect("ready");
-        bed
-    }
-
     async fn create(&self, name: &str, id: Option<RequestId>) -> Result<(), Failure> {
-        self.queue.carry_out(Request::Create { name: name.to_owned(), id }).await.result.map(|_| ())
+        self.carry_out(Request::CreateDatabase { name: name.to_owned(), id }).await
     }
 
     async fn drop(&self, name: &str) -> Result<(), Failure> {
-        self.queue.carry_out(Request::Drop { name: name.to_owned() }).await.result.map(|_| ())
+        self.carry_out(Request::DropDatabase { name: name.to_owned() }).await
     }
 
     fn names(&self) -> Vec<String> {
         self.catalog.catalog.lock().databases().map(|database| database.name.clone()).collect()
     }
-
-    /// What the mirror has heard since the last call reaches the catalog.
-    fn mirror(&self) {
-        for event in self.store.take_events() {
-            self.catalog.catalog.lock().event(&event);
-        }
-        self.catalog.moved.notify_waiters();
-    }
-
-    async fn end(self) -> Arc<MemoryStore> {
-        self.stop.cancel();
-        self.tasks.wait().await;
-        self.store
-    }
 }
 
 fn exists(name: &str) -> Result<(), Failure> {
-    Err(DatabaseError::Exists(name.to_owned()).into())
+    Err(DdlError::DatabaseExists(name.to_owned()).into())
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,8 +86,8 @@ async fn an_unknown_outcome_is_settled_before_the_next_request() {
     bed.store.fail([Fault::Hang]);
     let clients = TaskTracker::new();
     let first = clients.spawn({
-        let queue = bed.queue.clone();
-        async move { queue.carry_out(Request::Create { name: "books".to_owned(), id: Some(ID) }).await }
+        let ddl = bed.ddl.clone();
+        async move { ddl.carry_out(Request::CreateDatabase { name: "books".to_owned(), id: Some(ID) }).await }
     });
     bed.store.wait_hanging().await;
     let second = bed.create("films", None).await;
@@ -218,7 +117,7 @@ async fn what_somebody_else_changed_is_looked_at_anew() {
     bed.create("books", None).await.expect("new");
     bed.mirror();
     let id = bed.catalog.catalog.lock().database("books").expect("created").id;
-    let plain = keys().plain(Object::Database(id));
+    let plain = keys().plain(&Object::Database(id));
     let foreign = bed.store.get(&plain).expect("created").value;
     bed.store.put(&plain, foreign);
     let dropping = bed.drop("books");
@@ -237,7 +136,7 @@ async fn a_foreign_change_that_the_mirror_never_shows_is_an_error_and_is_not_ove
     let bed = Bed::new().await;
     bed.create("books", None).await.expect("new");
     let id = bed.catalog.catalog.lock().database("books").expect("created").id;
-    let plain = keys().plain(Object::Database(id));
+    let plain = keys().plain(&Object::Database(id));
     bed.store.put(&plain, "theirs");
     assert!(matches!(bed.drop("books").await, Err(Failure::Disturbed(_))));
     assert_eq!(bed.store.get(&plain).expect("there").value, b"theirs");
@@ -249,33 +148,34 @@ async fn deposed_it_neither_writes_nor_answers_from_memory() {
     let bed = Bed::new().await;
     bed.store.depose();
     assert_eq!(bed.create("books", None).await, Err(Failure::NoTerm));
-    assert_eq!(bed.drop("default").await, Err(Failure::NoTerm), "not even what memory would know");
-    bed.tasks.wait().await;
+    assert_eq!(bed.drop("books").await, Ok(()), "what writes nothing is for the gate to hold back");
     assert_eq!(bed.names(), ["default"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_the_way_out_the_queue_is_emptied_and_takes_nothing_new() {
+async fn on_the_way_out_what_runs_is_finished_and_nothing_new_begins() {
     let bed = Bed::new().await;
     bed.store.fail([Fault::Hang]);
     let clients = TaskTracker::new();
     let waiting: Vec<_> = ["a", "b", "c"]
         .map(|name| {
-            let queue = bed.queue.clone();
+            let ddl = bed.ddl.clone();
             clients.spawn(async move {
-                queue.carry_out(Request::Create { name: name.to_owned(), id: None }).await
+                ddl.carry_out(Request::CreateDatabase { name: name.to_owned(), id: None }).await
             })
         })
         .into();
     bed.store.wait_hanging().await;
     bed.finish.cancel();
     bed.store.release();
-    bed.tasks.wait().await;
+    let mut ended = Vec::new();
     for outcome in waiting {
-        assert!(outcome.await.expect("ends").result.is_ok());
+        ended.push(outcome.await.expect("ends").result.map(|_| ()));
     }
-    assert_eq!(bed.create("d", None).await, Err(Failure::NoTerm));
-    assert_eq!(bed.names(), ["default", "a", "b", "c"]);
+    let unbegun = Err(Failure::NoTerm);
+    assert_eq!(ended, [Ok(()), unbegun.clone(), unbegun.clone()]);
+    assert_eq!(bed.create("d", None).await, unbegun);
+    assert_eq!(bed.names(), ["default", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +192,7 @@ async fn without_etcd_the_default_database_is_made_as_soon_as_it_is_back() {
 #[tokio::test(start_paused = true)]
 async fn garbage_in_place_of_the_default_database_stays_and_the_rest_is_served() {
     let store = Arc::new(MemoryStore::default());
-    let key = keys().snapshot(Object::Database(DEFAULT_DB), Timestamp(5));
+    let key = keys().snapshot(&Object::Database(DEFAULT_DB), Timestamp(5));
     store.put(&key, "\u{1}garbage");
     let mut bed = Bed::term(store, NOW);
     (&mut bed.ready).await.expect("ready");
@@ -338,7 +238,7 @@ proptest! {
                         let name = format!("db{which}");
                         match bed.create(&name, None).await {
                             Ok(()) => assert!(model.insert(name)),
-                            Err(Failure::Database(DatabaseError::Exists(_))) => assert!(model.contains(&name)),
+                            Err(Failure::Ddl(DdlError::DatabaseExists(_))) => assert!(model.contains(&name)),
                             Err(Failure::NotWritten(_)) => {}
                             Err(other) => panic!("{other}"),
                         }

@@ -1,0 +1,11 @@
+//! What creating, dropping, altering and renaming collections comes to: decisions only.
+
+mod draft;
+mod rename;
+mod write;
+
+pub use self::{
+    draft::{Draft, Limits, draft},
+    rename::{Rename, rename},
+    write::{alter, change_state, create, remove},
+};

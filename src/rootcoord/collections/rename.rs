@@ -1,0 +1,85 @@
+//! Another name for a collection, perhaps in another database.
+
+use crate::{
+    etcd::{store::Write, txn::Op},
+    ids::{CollectionId, DbId},
+    rootcoord::{
+        catalog::{Catalog, Remembered, encode_collection},
+        databases::was_carried_out,
+        error::{DdlError, Decision, NoCollection, Task},
+        keys::{Object, RequestId},
+        model::Collection,
+    },
+};
+
+/// A request to rename.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// The database's name as asked for.
+    pub db: String,
+    /// The name now.
+    pub old: String,
+    /// The name then.
+    pub new: String,
+    /// The database then; empty: the same.
+    pub new_db: String,
+    /// By what its repetition is known.
+    pub request: Option<RequestId>,
+}
+
+/// What renames a collection, and which one that is.
+///
+/// The repetition of a request that was carried out is a success.
+///
+/// # Errors
+/// [`DdlError`]
+pub fn rename(
+    catalog: &Catalog,
+    asked: &Rename,
+    task: Task,
+) -> Result<Decision<(Write, CollectionId)>, DdlError> {
+    let remembered = format!("{}/{} -> {}/{}", asked.db, asked.old, asked.new_db, asked.new);
+    if was_carried_out(catalog, asked.request, &remembered, task) {
+        return Ok(Decision::Done);
+    }
+    let db = catalog.named(&asked.db).ok_or_else(|| DdlError::NoDatabase(asked.db.clone()))?;
+    let target_name = if asked.new_db.is_empty() { &db.name } else { &asked.new_db };
+    let target = catalog.named(target_name).ok_or_else(|| DdlError::NoTargetDatabase(target_name.clone()))?;
+    if catalog.alias(db.id, &asked.old).is_some() {
+        return Err(DdlError::RenameByAlias(asked.old.clone()));
+    }
+    if is_taken(catalog, target.id, &asked.new) {
+        return Err(DdlError::RenameTaken { db: target_name.clone(), name: asked.new.clone() });
+    }
+    let missing = || NoCollection::AsOf { ts: task.ts, db: db.id, name: asked.old.clone() };
+    let record = catalog.own_name(db.id, &asked.old).ok_or_else(missing)?;
+    let moves = target.id != db.id;
+    if moves && catalog.aliases_of(record.id).next().is_some() {
+        return Err(DdlError::RenameWithAliases);
+    }
+    let new_db = if moves { target.id } else { record.db };
+    let renamed = Collection { name: asked.new.clone(), db: new_db, ..record.clone() };
+    let mut puts = catalog.puts(task.ts);
+    if moves {
+        puts = puts.bury(&Object::Collection(record.db, record.id))?;
+    }
+    puts = puts.put(&Object::Collection(new_db, record.id), encode_collection(&renamed))?;
+    let mut write = puts.at_once();
+    if let Some(request) = asked.request {
+        remember(catalog, request, remembered, task, &mut write);
+    }
+    Ok(Decision::Write((write, record.id)))
+}
+
+fn is_taken(catalog: &Catalog, db: DbId, name: &str) -> bool {
+    catalog.own_name(db, name).is_some() || catalog.alias(db, name).is_some()
+}
+
+/// Lets its repetition be known, in the same transaction.
+fn remember(catalog: &Catalog, request: RequestId, name: String, task: Task, write: &mut Write) {
+    let value = serde_json::to_vec(&Remembered { name, ts: task.ts.0 });
+    write.guards.push(catalog.request_unchanged(request));
+    write
+        .ops
+        .push(Op::put(catalog.keys().request(request), value.expect("a name and a number have a JSON form")));
+}

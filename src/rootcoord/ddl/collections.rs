@@ -1,0 +1,172 @@
+//! Collections: created, dropped, altered, renamed.
+
+use std::sync::Arc;
+
+use milvus_proto::milvus::CreateCollectionRequest;
+
+use super::{Step, Tools, jobs::Abandoned, messages};
+use crate::{
+    ids::CollectionId,
+    rootcoord::{
+        collections::{self, Rename},
+        error::{DdlError, Decision, NoCollection},
+        failure::Failure,
+        model::{Collection, State},
+        partitions::parent,
+        peers::{Forget, Invalidation},
+    },
+    tso::hybrid::Timestamp,
+};
+
+/// Channels that were chosen for a collection that is not yet in etcd. Given back when dropped.
+struct Chosen<'a> {
+    tools: &'a Tools,
+    collection: CollectionId,
+    channels: Vec<String>,
+    kept: bool,
+}
+
+impl Chosen<'_> {
+    /// Etcd knows of the collection now: it holds them until it is removed.
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Chosen<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.tools.channels.lock().release(self.collection);
+            self.tools.channels_changed();
+        }
+    }
+}
+
+impl Tools {
+    fn choose(&self, collection: CollectionId, count: usize) -> Result<Chosen<'_>, DdlError> {
+        let channels = {
+            let mut pool = self.channels.lock();
+            let channels = pool.choose(count)?;
+            pool.hold(collection, &channels);
+            channels
+        };
+        self.channels_changed();
+        Ok(Chosen { tools: self, collection, channels, kept: false })
+    }
+
+    /// The message comes first: its place in each channel is where the collection's data begin.
+    /// Then what is half made, then datacoord, then the state that everybody sees.
+    pub(super) async fn create_collection(
+        self: &Arc<Self>,
+        request: &CreateCollectionRequest,
+    ) -> Step<Timestamp> {
+        let drafted = collections::draft(&self.catalog.catalog.lock(), request, &self.limits);
+        let draft = match drafted.map_err(Failure::from)? {
+            Decision::Write(draft) => draft,
+            Decision::Done => {
+                // Its first execution may not have come so far.
+                let ts = self.timestamp().await?;
+                self.forget(ts, &request.db_name, Forget::Names(vec![request.collection_name.clone()]))
+                    .await?;
+                return Ok(ts);
+            }
+        };
+        let ids = self.ids.alloc(draft.ids()).await.map_err(Failure::from)?;
+        let chosen = self.choose(CollectionId(ids), draft.shards).map_err(Failure::from)?;
+        let held = self.ticker.hold(&chosen.channels);
+        let ts = self.timestamp().await?;
+        let (mut collection, partitions) = draft.build(ids, &chosen.channels, Vec::new(), ts);
+        let message = messages::created(&collection, &partitions, ts);
+        collection.start_positions = self.produce(&chosen.channels, message).await?;
+        drop(held);
+
+        let writes = collections::create(&self.catalog.catalog.lock(), &collection, &partitions);
+        let mut writes = writes.map_err(Failure::from)?.into_iter();
+        if let Some(first) = writes.next() {
+            self.write(&first).await?;
+        }
+        chosen.keep();
+        // From here on, whatever fails is undone.
+        let abandoned = Abandoned::new(self, collection.id);
+        for write in writes {
+            self.write(&write).await?;
+        }
+        self.call(|| self.peers.watch_channels(&collection)).await?;
+        self.settle(|catalog| {
+            let write = collections::change_state(catalog, collection.id, State::Created, ts)?;
+            Ok(Decision::Write((write, ())))
+        })
+        .await?;
+        abandoned.not();
+        self.forget(ts, &request.db_name, Forget::Names(vec![collection.name])).await?;
+        Ok(ts)
+    }
+
+    pub(super) async fn drop_collection(self: &Arc<Self>, db: &str, name: &str) -> Step<Timestamp> {
+        let (ts, dropped) = self
+            .change(|catalog, task| {
+                let database = catalog.named(db).ok_or_else(|| DdlError::NoDatabase(db.to_owned()))?;
+                if catalog.alias(database.id, name).is_some() {
+                    return Err(DdlError::DropByAlias(name.to_owned()));
+                }
+                let Some(record) = catalog.own_name(database.id, name) else { return Ok(Decision::Done) };
+                let write = collections::change_state(catalog, record.id, State::Dropping, task.ts)?;
+                Ok(Decision::Write((write, record.id)))
+            })
+            .await?;
+        if let Some(id) = dropped {
+            self.finish_dropping(id);
+            self.forget(ts, db, Forget::Dropped(id)).await?;
+        }
+        Ok(ts)
+    }
+
+    pub(super) async fn alter_collection(
+        &self,
+        db: &str,
+        name: &str,
+        properties: &[(String, String)],
+    ) -> Step<Timestamp> {
+        if name.is_empty() {
+            return Err(Failure::from(DdlError::AlterNoName).into());
+        }
+        if properties.is_empty() {
+            return Err(Failure::from(DdlError::AlterNothing).into());
+        }
+        let (ts, altered) = self
+            .change(|catalog, task| {
+                let record = parent(catalog, db, name, task.ts)?;
+                let (write, altered) =
+                    collections::alter(catalog, record, properties.iter().cloned(), task.ts)?;
+                Ok(Decision::Write((write, altered.id)))
+            })
+            .await?;
+        let Some(id) = altered else { return Ok(ts) };
+        self.forget(ts, db, Forget::Collection(id)).await?;
+        let (collection, partitions) = {
+            let catalog = self.catalog.catalog.lock();
+            let record = catalog.visible(id).ok_or(NoCollection::Id(id)).map_err(DdlError::from);
+            let collection: Collection =
+                record.and_then(|record| catalog.complete(record)).map_err(Failure::from)?;
+            let partitions: Vec<_> = catalog.visible_partitions(id).map(|partition| partition.id).collect();
+            (collection, partitions)
+        };
+        self.call(|| self.peers.collection_altered(&collection, &partitions)).await?;
+        Ok(ts)
+    }
+
+    pub(super) async fn rename_collection(&self, rename: &Rename) -> Step<Timestamp> {
+        let (ts, renamed) = self.change(|catalog, task| collections::rename(catalog, rename, task)).await?;
+        let Some(id) = renamed else { return Ok(ts) };
+        // Under which name or alias ever a proxy knows it.
+        self.forget(ts, &rename.db, Forget::Collection(id)).await?;
+        self.forget(ts, &rename.db, Forget::Names(vec![rename.old.clone()])).await?;
+        Ok(ts)
+    }
+
+    /// Has all proxies forget.
+    pub(super) async fn forget(&self, ts: Timestamp, db: &str, what: Forget) -> Step<()> {
+        let notice = Invalidation { ts, database: db.to_owned(), what };
+        self.call(|| self.peers.invalidate(notice)).await
+    }
+}

@@ -1,0 +1,58 @@
+//! Partitions: created and dropped.
+
+use std::sync::Arc;
+
+use super::{Step, Tools, jobs::AbandonedPartition};
+use crate::{
+    ids::PartitionId,
+    rootcoord::{
+        error::Decision,
+        failure::Failure,
+        partitions::{self, parent},
+        peers::Forget,
+    },
+    tso::hybrid::Timestamp,
+};
+
+impl Tools {
+    pub(super) async fn create_partition(
+        self: &Arc<Self>,
+        db: &str,
+        collection: &str,
+        name: &str,
+    ) -> Step<Timestamp> {
+        let id = PartitionId(self.ids.alloc(1).await.map_err(Failure::from)?);
+        let (ts, created) = self
+            .change(|catalog, task| {
+                let record = parent(catalog, db, collection, task.ts)?;
+                partitions::create(catalog, record, name, id, &self.limits, task)
+            })
+            .await?;
+        let Some(partition) = created else { return Ok(ts) };
+        let abandoned = AbandonedPartition::new(self, partition.clone());
+        self.call(|| self.peers.partition_created(&partition)).await?;
+        self.settle(|catalog| Ok(Decision::Write((partitions::finish(catalog, &partition)?, ())))).await?;
+        abandoned.not();
+        self.forget(ts, db, Forget::Collection(partition.collection)).await?;
+        Ok(ts)
+    }
+
+    pub(super) async fn drop_partition(
+        self: &Arc<Self>,
+        db: &str,
+        collection: &str,
+        name: &str,
+    ) -> Step<Timestamp> {
+        let (ts, dropped) = self
+            .change(|catalog, task| {
+                let record = parent(catalog, db, collection, task.ts)?;
+                partitions::drop(catalog, record, name, &self.limits, task)
+            })
+            .await?;
+        let Some(partition) = dropped else { return Ok(ts) };
+        let id = partition.collection;
+        self.finish_dropping_partition(partition);
+        self.forget(ts, db, Forget::Collection(id)).await?;
+        Ok(ts)
+    }
+}
