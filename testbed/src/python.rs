@@ -60,7 +60,9 @@ impl Python {
             .arg("--stop-file")
             .arg(folder.path().join("stop"))
             .current_dir(folder.path())
-            .env("PYTHONDONTWRITEBYTECODE", "1");
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // gRPC would reach loopback through a proxy, if the machine has one for the web.
+            .env("no_proxy", "127.0.0.1");
         let process = Process::start(name, command, &folder.path().join("log"));
         Program { process, folder }
     }
