@@ -11,7 +11,7 @@ pub use self::{
     etcd::{EtcdAuth, EtcdSettings, EtcdTls},
     log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
     pair::{ActiveStandbySettings, OnLost, RunDirectory},
-    queue::QueueSettings,
+    queue::{KafkaLogin, KafkaProperty, KafkaSettings, QueueSettings},
     rpc::{ClientSettings, GrpcSettings, MessageLimits},
 };
 
