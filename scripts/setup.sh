@@ -3,7 +3,7 @@
 #
 #   . scripts/setup.sh
 #   setup_check 2000 8000     # megabytes of memory and of disk that must be free
-#   setup_build               # C compiler, protoc, Rust
+#   setup_build               # C and C++ compiler, cmake, protoc, Rust
 #   setup_etcd                # etcd and etcdctl on PATH
 #   setup_faults              # ip, iptables, libfaketime
 #   setup_oracle              # the real Milvus 2.3.5 to compare with
@@ -203,11 +203,22 @@ setup_protoc_works() {
     return $result
 }
 
-# C compiler, protoc, Rust.
+# Whether the C compiler finds that header.
+setup_compiles() {
+    printf '#include <%s>\n' "$1" | cc -E - >/dev/null 2>&1
+}
+
+# C and C++ compiler, cmake, protoc, Rust.
 setup_build() {
     local packages=()
     command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages+=(build-essential)
     setup_protoc_works || packages+=(protobuf-compiler libprotobuf-dev)
+    # For Kafka's library, which is compiled from its source and uses the system's OpenSSL;
+    # of curl a header is wanted, and nothing used.
+    command -v cmake >/dev/null || packages+=(cmake)
+    command -v pkg-config >/dev/null || packages+=(pkg-config)
+    setup_compiles openssl/ssl.h || packages+=(libssl-dev)
+    setup_compiles curl/curl.h || packages+=(libcurl4-openssl-dev)
     # Cargo asks for them.
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
     [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}" || return 1

@@ -77,7 +77,9 @@ impl ConfigStore {
     fn unknown(&self) -> Vec<String> {
         let stray = |entry: &&Entry| {
             let squeezed = squeeze(&entry.spelled);
-            let known = table::by_name(&squeezed).is_some() || elsewhere::knows(&squeezed);
+            let known = table::by_name(&squeezed).is_some()
+                || table::in_group(&squeezed)
+                || elsewhere::knows(&squeezed);
             let empty_section = entry.value.is_empty() && is_section(&squeezed);
             !(known || empty_section || is_ignored(&squeezed))
         };

@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn groups_cover_any_rest() {
-        assert!(knows("kafkaproducerclientid"));
+        assert!(knows("kafkaconsumerclientid"));
         assert!(knows("quotaandlimitsenabled"));
-        assert!(!knows("kafkaproduce"));
+        assert!(!knows("kafkaconsume"));
     }
 }

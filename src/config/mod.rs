@@ -31,6 +31,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use self::secret::is_secret;
 pub use self::{
     check::{CheckReport, EffectiveValue, check},
     dynamic::ConfigEvent,

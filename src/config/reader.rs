@@ -68,6 +68,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What stands below that prefix of the table's groups: the rest of the key in lower
+    /// case, the value, and its place, in the order of the keys.
+    pub(crate) fn group(&self, prefix: &str) -> Vec<(String, String, Origin)> {
+        debug_assert!(table::GROUPS.contains(&prefix), "`{prefix}` is no group of the table");
+        self.store.group(prefix)
+    }
+
     /// Checks a key that is read later, at each use.
     pub(crate) fn check(&mut self, key: &str) {
         self.value(key);

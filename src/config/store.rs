@@ -6,7 +6,10 @@
 //! the other two change while the process runs. Values are read at every use, so a
 //! change counts at the next one.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use parking_lot::RwLock;
 
@@ -82,6 +85,22 @@ impl ConfigStore {
                 value: known.item.default.into(),
                 origin: Origin::Default,
             })
+    }
+
+    /// The keys that begin with `prefix`, which is in lower case: their rest in lower case,
+    /// value and place. Only files and etcd count, because a variable's name has no dots.
+    pub(super) fn group(&self, prefix: &str) -> Vec<(String, String, Origin)> {
+        let changing = self.changing.read();
+        let files = self.fixed.iter().skip(1).rev();
+        let mut found = BTreeMap::new();
+        for entry in files.chain([changing.dynamic.layer()]).flat_map(|layer| layer.entries.values()) {
+            if let Some(rest) =
+                entry.spelled.to_lowercase().strip_prefix(prefix).filter(|rest| !rest.is_empty())
+            {
+                found.insert(rest.to_owned(), (entry.value.clone(), entry.origin.clone()));
+            }
+        }
+        found.into_iter().map(|(rest, (value, origin))| (rest, value, origin)).collect()
     }
 
     /// The value of a key of the table now, as its kind. A value that is wrong counts as

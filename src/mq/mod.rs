@@ -3,11 +3,18 @@
 //!
 //! A queue can't fence. Who produces asks the gate first, and messages that were
 //! given and not sent when a term ends are [purged](Queue::purge).
+//!
+//! [`codec`] makes the messages, [`open()`] finds the queue that is configured.
+
+pub mod codec;
+pub mod kafka;
+mod open;
 
 use std::fmt;
 
 use bytes::Bytes;
 
+pub use self::open::{Opened, open};
 use crate::net::BoxFuture;
 
 /// What goes into a channel.
@@ -52,7 +59,7 @@ pub enum QueueError {
         /// In the broker's words.
         reason: String,
     },
-    /// The term ended while the message waited.
+    /// The term ended while the message waited: certainly not in the channel.
     #[error("purged")]
     Purged,
 }
@@ -60,18 +67,33 @@ pub enum QueueError {
 /// A message queue.
 pub trait Queue: Send + Sync + fmt::Debug {
     /// Puts a message into a channel behind all that were put there before, and waits for
-    /// the broker's acknowledgement.
+    /// the broker's acknowledgement. It takes its place in the order when the future is
+    /// first polled, and keeps it when the future is dropped after that.
     ///
     /// # Errors
-    /// [`QueueError`], within some seconds.
+    /// [`QueueError`], within some seconds ([`kafka::MESSAGE_TIMEOUT`]). One that is given
+    /// again after [`QueueError::Unreachable`] may be in the channel twice.
     fn produce<'a>(
         &'a self,
         channel: &'a str,
         message: Message,
     ) -> BoxFuture<'a, Result<MessageId, QueueError>>;
 
-    /// Gives up every message that the broker has not been sent. What is on the wire arrives.
+    /// Gives up every message that is not acknowledged. What is on the wire may arrive,
+    /// but nothing is sent again. Waits for nothing; a message that is given in the same
+    /// moment may be given up too.
     fn purge(&self);
+}
+
+/// Makes the channels of a message queue.
+pub trait Topics: Send + Sync + fmt::Debug {
+    /// Makes sure that all of these channels exist, each with one partition. Those that
+    /// do stay as they are.
+    ///
+    /// # Errors
+    /// [`QueueError`] of the first that may be missing, within some seconds. Some of the
+    /// others may have been made; asking again does no harm.
+    fn ensure<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<(), QueueError>>;
 }
 
 /// A queue that takes nothing.
@@ -87,6 +109,12 @@ impl Queue for NoQueue {
     }
 
     fn purge(&self) {}
+}
+
+impl Topics for NoQueue {
+    fn ensure<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(async { Err(QueueError::None(self.0.clone())) })
+    }
 }
 
 #[cfg(test)]

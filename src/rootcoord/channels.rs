@@ -160,6 +160,14 @@ impl Channels {
         Some(index)
     }
 
+    /// The topics that are made ahead: all, unless somebody else makes them.
+    pub fn to_be_made(&self) -> Vec<String> {
+        match self.naming {
+            ChannelNaming::Numbered { .. } => self.pool.iter().map(|channel| channel.name.clone()).collect(),
+            ChannelNaming::PreCreated(_) => Vec::new(),
+        }
+    }
+
     /// How many there are.
     pub fn number(&self) -> usize {
         self.pool.len()

@@ -20,7 +20,7 @@ use crate::{
         txn::KeyValue,
     },
     ids::{Revision, Role, ServerId},
-    mq::Queue,
+    mq::{Queue, Topics},
     net::BoxFuture,
     rootcoord::{
         access::{Access, AccessKeys, Credential, Defaults, NoCredential, Policy},
@@ -119,6 +119,8 @@ struct Windows {
 pub struct Reach {
     /// The message queue.
     pub queue: Arc<dyn Queue>,
+    /// Where its topics are made.
+    pub topics: Arc<dyn Topics>,
     /// Proxies, datacoord and querycoord.
     pub peers: Arc<dyn Peers>,
     /// Hears of ticks.
@@ -368,6 +370,7 @@ impl RootCoord {
                 access: Arc::clone(&self.access),
                 defaults: Arc::clone(&self.settings.defaults),
                 queue: Arc::clone(&self.reach.queue),
+                topics: Arc::clone(&self.reach.topics),
                 peers: Arc::clone(&self.reach.peers),
                 ticks: Arc::clone(&self.reach.ticks),
                 proxies: proxies.known().clone(),

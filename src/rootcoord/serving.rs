@@ -18,7 +18,7 @@ use crate::{
     election::gate::{Gate, NotServing},
     etcd::commit::Commit,
     ids::{Epoch, Revision, ServerId},
-    mq::Queue,
+    mq::{Queue, QueueError, Topics},
     rootcoord::{
         access::{Access, Defaults, Upkeep},
         channels::{ChannelNaming, Channels},
@@ -29,6 +29,7 @@ use crate::{
         peers::{Peers, PolicyChange},
         tick::{TickWitness, TickWorker, Ticker},
     },
+    telemetry::log::Chain,
     tso::{
         follow,
         ids::Ids,
@@ -101,6 +102,8 @@ pub struct Surroundings {
     pub defaults: Arc<Defaults>,
     /// Where messages go.
     pub queue: Arc<dyn Queue>,
+    /// Where its topics are made.
+    pub topics: Arc<dyn Topics>,
     /// Whom to tell.
     pub peers: Arc<dyn Peers>,
     /// Hears of ticks.
@@ -186,6 +189,8 @@ impl Serving {
 
         let peers = Arc::clone(&around.peers);
         let channels = channels_in_use(&around.catalog, &terms, &events);
+        let make = make_topics(around.topics, channels.to_be_made());
+        followers.spawn(stop.clone().run_until_cancelled_owned(make));
         let ticks = TickWorker {
             queue: Arc::clone(&around.queue),
             gate: gate.clone(),
@@ -318,6 +323,23 @@ fn channels_in_use(catalog: &SharedCatalog, terms: &Terms, events: &TermEvents) 
     }
     events.channels(channels.number(), channels.in_use().len());
     channels
+}
+
+/// Between attempts to make topics.
+const TOPICS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Ahead of the first collection, so that it need not wait for its topics. Without them it does.
+async fn make_topics(topics: Arc<dyn Topics>, names: Vec<String>) {
+    let mut told = false;
+    while let Err(error) = topics.ensure(&names).await {
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(error = %Chain(&error), "the topics of collections are not there yet");
+        }
+        if matches!(error, QueueError::None(_)) {
+            return;
+        }
+        tokio::time::sleep(TOPICS_PAUSE).await;
+    }
 }
 
 /// Between attempts to have proxies look at users, roles and grants anew.

@@ -25,7 +25,7 @@ use crate::{
         txn::Op,
     },
     ids::{Epoch, Role, ServerId},
-    mq::memory::MemoryQueue,
+    mq::{NoQueue, memory::MemoryQueue},
     rootcoord::{
         core::{Caller, Reach, RootCoord, RootCoordSettings},
         ddl::Request,
@@ -94,6 +94,7 @@ impl Bed {
         let ticks = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &*self.clock));
         let reach = Reach {
             queue: self.queue.clone(),
+            topics: Arc::new(NoQueue("a test".to_owned())),
             peers: self.peers.clone(),
             ticks: Arc::new(TickEvents::new(ticks, self.clock.clone())),
         };

@@ -29,7 +29,7 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
-    mq::NoQueue,
+    mq,
     net::{Dial, Tcp, listen},
     rootcoord::{
         core::{Reach, RootCoord},
@@ -84,6 +84,8 @@ enum StartError {
     Etcd(#[from] crate::etcd::settings::BadSettings),
     #[error("gRPC server")]
     Server(#[from] crate::rpc::server::StartError),
+    #[error("message queue")]
+    Queue(#[from] ConfigError),
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
 }
@@ -184,11 +186,13 @@ async fn live(
         PeerSettings::default(),
         PeerEvents::new(events.clone()),
     ));
+    let opened = mq::open(settings.queue.as_ref(), Arc::clone(&clock))?;
     let core = Arc::new(RootCoord::new(
         translate::root_coord(&settings, &keys),
         Arc::clone(&clock),
         Reach {
-            queue: Arc::new(NoQueue("kafka".to_owned())),
+            queue: opened.queue,
+            topics: opened.topics,
             peers: Arc::clone(&peers) as _,
             ticks: Arc::new(TickEvents::new(events.clone(), Arc::clone(&clock))),
         },

@@ -12,7 +12,7 @@ pub use self::{
     etcd::{EtcdAuth, EtcdSettings, EtcdTls},
     log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
     pair::{ActiveStandbySettings, OnLost, RunDirectory},
-    queue::QueueSettings,
+    queue::{KafkaLogin, KafkaProperty, KafkaSettings, QueueSettings},
     root_coord::RootCoordSettings,
     rpc::{ClientSettings, GrpcSettings, MessageLimits},
 };

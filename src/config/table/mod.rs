@@ -168,6 +168,16 @@ pub(crate) fn known(key: &str) -> &'static Known {
     by_name(&squeeze(key)).unwrap_or_else(|| panic!("`{key}` is read but does not stand in the table"))
 }
 
+/// What begins so is read as a whole, whatever the rest of the key is.
+pub(crate) const GROUPS: [&str; 1] = ["kafka.producer."];
+
+/// Whether that squeezed key belongs to a group.
+pub(crate) fn in_group(squeezed: &str) -> bool {
+    GROUPS
+        .iter()
+        .any(|prefix| squeezed.len() > squeeze(prefix).len() && squeezed.starts_with(&squeeze(prefix)))
+}
+
 /// Variables that mean something though no key of the file has their name.
 pub const FIXED_VARIABLES: [(&str, &str); 2] = [
     ("MILVUSCONF", "The folder of the configuration files; --config goes before it."),

@@ -99,7 +99,30 @@ pub(super) static QUEUE: &[Item] = &[
         Kind::Number { least: 0, most: 65535 },
         "Pulsar's port, if pulsar.address is only a host.",
     ),
-    item("kafka.brokerList", "", Kind::Text, "Kafka's brokers: host:port, separated by commas."),
+    item(
+        "kafka.brokerList",
+        "",
+        Kind::Text,
+        "Kafka's brokers: host:port, separated by commas. Options of librdkafka can stand below \
+         kafka.producer, such as kafka.producer.ssl.ca.location.",
+    ),
+    item("kafka.saslUsername", "", Kind::Text, "As whom to log in to Kafka; with kafka.saslPassword only."),
+    item("kafka.saslPassword", "", Kind::Text, "The password for that; with kafka.saslUsername only.")
+        .secret(),
+    item(
+        "kafka.saslMechanisms",
+        "PLAIN",
+        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        "How the password is proved.",
+    )
+    .empty_is_default(),
+    item(
+        "kafka.securityProtocol",
+        "SASL_SSL",
+        Kind::Choice(&["SASL_SSL", "SASL_PLAINTEXT", "SSL", "PLAINTEXT"]),
+        "Whether logging in to Kafka is encrypted. Without a user it does not count.",
+    )
+    .empty_is_default(),
 ];
 
 /// The log.

@@ -48,7 +48,8 @@ fn services_of_kubernetes_do_not_become_settings() {
 fn the_queue_is_pulsar_before_kafka_and_none_is_no_error() {
     let queue = |pairs: &[(&str, &str)]| load("", pairs).settings.queue;
     let pulsar = |url: &str| Some(QueueSettings::Pulsar { url: url.into() });
-    let kafka = Some(QueueSettings::Kafka { brokers: "a:1,b:2".into() });
+    let kafka =
+        Some(QueueSettings::Kafka(KafkaSettings { brokers: "a:1,b:2".into(), ..KafkaSettings::default() }));
     let (p, k) = (("PULSAR_ADDRESS", "host"), ("KAFKA_BROKERLIST", "a:1,b:2"));
     assert_eq!(queue(&[]), None);
     assert_eq!(queue(&[p, k]), pulsar("pulsar://host:6650"));
@@ -59,6 +60,46 @@ fn the_queue_is_pulsar_before_kafka_and_none_is_no_error() {
         refused("mq: {type: rocksmq}\n", &[]),
         ["milvus.yaml:1: mq.type is \"rocksmq\"; it must be one of default, pulsar, kafka"]
     );
+}
+
+#[test]
+fn a_login_at_kafka_is_a_user_with_a_password() {
+    let brokers = ("KAFKA_BROKERLIST", "a:1");
+    let login = |pairs: &[(&str, &str)]| match load("", &[pairs, &[brokers]].concat()).settings.queue {
+        Some(QueueSettings::Kafka(kafka)) => kafka.login,
+        other => panic!("{other:?}"),
+    };
+    let (user, password) = (("KAFKA_SASLUSERNAME", "u"), ("KAFKA_SASLPASSWORD", SECRET));
+    assert_eq!(login(&[("KAFKA_SECURITYPROTOCOL", "ssl")]), None);
+    let expected = KafkaLogin {
+        user: "u".into(),
+        password: Secret::new(SECRET),
+        mechanism: "PLAIN".into(),
+        protocol: "SASL_SSL".into(),
+    };
+    assert_eq!(login(&[user, password]), Some(expected));
+    assert_eq!(
+        refused("", &[brokers, user]),
+        ["environment variable KAFKA_SASLUSERNAME: kafka.saslUsername is set without kafka.saslPassword"]
+    );
+    assert_eq!(
+        refused("", &[brokers, password]),
+        ["environment variable KAFKA_SASLPASSWORD: kafka.saslPassword is set without kafka.saslUsername"]
+    );
+    // Of a queue that is not used.
+    load("", &[password]);
+}
+
+#[test]
+fn options_of_kafka_s_library_come_from_the_file() {
+    let file = "kafka:\n  brokerList: a:1\n  producer:\n    Client.ID: me\n    sasl.jaas.config: hunter2\nkafka.producer.linger.ms: 7\n";
+    let config = load(file, &[("KAFKA_PRODUCER_ACKS", "1")]);
+    assert!(config.notes.is_empty(), "{:?}", config.notes);
+    let Some(QueueSettings::Kafka(kafka)) = config.settings.queue else { panic!("kafka") };
+    let options: Vec<_> =
+        kafka.producer.iter().map(|option| (option.name.as_str(), option.value.expose())).collect();
+    assert_eq!(options, [("client.id", "me"), ("linger.ms", "7"), ("sasl.jaas.config", SECRET)]);
+    assert!(!format!("{kafka:?}").contains(SECRET), "{kafka:?}");
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl Tools {
         }
         let held = self.ticker.hold(&channels);
         let ts = self.timestamp().await?;
-        self.produce(&channels, messages::dropped(&collection, ts, self.server.0)).await?;
+        self.produce(&channels, messages::dropped(&collection, ts, self.server)).await?;
         drop(held);
         self.ticker.passed(&channels, ts).await;
         Ok(())
@@ -267,7 +267,7 @@ impl Tools {
         }
         let held = self.ticker.hold(&channels);
         let ts = self.timestamp().await?;
-        self.produce(&channels, messages::partition_dropped(partition, ts, self.server.0)).await?;
+        self.produce(&channels, messages::partition_dropped(partition, ts, self.server)).await?;
         drop(held);
         Ok(())
     }

@@ -1,19 +1,18 @@
 //! DDL messages: put into all channels of a collection, while their ticks are held back.
 
 use bytes::Bytes;
-use milvus_proto::{
-    common::{MsgBase, MsgType},
-    msg::{CreateCollectionRequest, DropCollectionRequest, DropPartitionRequest},
-    schema::CollectionSchema,
-};
-use prost::Message as _;
+use milvus_proto::schema::CollectionSchema;
 
 use super::{Step, Tools};
 use crate::{
-    mq::Message,
+    ids::ServerId,
+    mq::{
+        Message,
+        codec::{self, NewCollection},
+    },
     rootcoord::{
         failure::Failure,
-        model::{Collection, Partition},
+        model::{Collection, Partition, State},
     },
     tso::hybrid::Timestamp,
 };
@@ -35,49 +34,35 @@ impl Tools {
     }
 }
 
-fn base(msg_type: MsgType, ts: Timestamp, source_id: i64) -> Option<MsgBase> {
-    Some(MsgBase { msg_type: msg_type.into(), timestamp: ts.0, source_id, ..MsgBase::default() })
-}
-
-/// Marks where a collection's data begin. Nobody reads more from it.
+/// Marks where a collection's data begin.
 pub(super) fn created(collection: &Collection, partitions: &[Partition], ts: Timestamp) -> Bytes {
-    let message = CreateCollectionRequest {
-        base: base(MsgType::CreateCollection, ts, 0),
-        collection_id: collection.id.0,
-        partition_i_ds: partitions.iter().map(|partition| partition.id.0).collect(),
-        schema: schema(collection).encode_to_vec(),
-        virtual_channel_names: collection.shards.iter().map(|shard| shard.virtual_channel.clone()).collect(),
-        physical_channel_names: collection
-            .shards
-            .iter()
-            .map(|shard| shard.physical_channel.clone())
-            .collect(),
-        ..CreateCollectionRequest::default()
-    };
-    message.encode_to_vec().into()
+    let (virtual_channels, physical_channels): (Vec<_>, Vec<_>) = collection
+        .shards
+        .iter()
+        .map(|shard| (shard.virtual_channel.clone(), shard.physical_channel.clone()))
+        .unzip();
+    let partitions: Vec<_> = partitions.iter().map(|partition| partition.id).collect();
+    codec::encode_create_collection(
+        ts,
+        &NewCollection {
+            id: collection.id,
+            partitions: &partitions,
+            schema: &schema(collection),
+            virtual_channels: &virtual_channels,
+            physical_channels: &physical_channels,
+        },
+    )
 }
 
-/// Datanodes let go of the collection's channels.
-pub(super) fn dropped(collection: &Collection, ts: Timestamp, source_id: i64) -> Bytes {
-    let message = DropCollectionRequest {
-        base: base(MsgType::DropCollection, ts, source_id),
-        collection_name: collection.name.clone(),
-        collection_id: collection.id.0,
-        ..DropCollectionRequest::default()
-    };
-    message.encode_to_vec().into()
+/// Datanodes let go of the collection's channels. One that nobody has seen has no name.
+pub(super) fn dropped(collection: &Collection, ts: Timestamp, source: ServerId) -> Bytes {
+    let name = if collection.state == State::Creating { "" } else { &collection.name };
+    codec::encode_drop_collection(ts, source, collection.id, name)
 }
 
 /// Datanodes drop the partition's segments.
-pub(super) fn partition_dropped(partition: &Partition, ts: Timestamp, source_id: i64) -> Bytes {
-    let message = DropPartitionRequest {
-        base: base(MsgType::DropPartition, ts, source_id),
-        partition_name: partition.name.clone(),
-        collection_id: partition.collection.0,
-        partition_id: partition.id.0,
-        ..DropPartitionRequest::default()
-    };
-    message.encode_to_vec().into()
+pub(super) fn partition_dropped(partition: &Partition, ts: Timestamp, source: ServerId) -> Bytes {
+    codec::encode_drop_partition(ts, source, partition.collection, partition.id, &partition.name)
 }
 
 /// A collection's schema as the wire has it, Milvus's own fields included.

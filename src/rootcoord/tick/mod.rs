@@ -20,7 +20,6 @@
 
 mod alarms;
 mod events;
-mod message;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -29,7 +28,6 @@ mod ticks;
 
 pub use self::{
     events::{TickEvents, TickWitness},
-    message::encode_tick,
     sources::{BadReport, Report},
     ticker::{Hold, TickWorker, Ticker},
 };

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     alarms::{LongSilence, Seldom},
     events::TickWitness,
-    message::encode_tick,
     sources::{BadReport, Report},
     ticks::{HoldId, Ticks},
 };
@@ -18,7 +17,7 @@ use crate::{
     clock::Clock,
     election::gate::{Gate, NotServing},
     ids::ServerId,
-    mq::{Message, Queue, QueueError},
+    mq::{Message, Queue, QueueError, codec::encode_tick},
     tso::{hybrid::Timestamp, timestamps::Timestamps},
 };
 

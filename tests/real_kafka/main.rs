@@ -1,0 +1,10 @@
+//! The message queue against a real Kafka: what is acknowledged stands where its id says,
+//! in order, whatever the broker does meanwhile.
+
+#![expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
+
+mod outage;
+mod purge;
+mod quiet;
+mod support;
+mod traffic;

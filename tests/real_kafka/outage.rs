@@ -1,0 +1,68 @@
+//! A broker that dies, stands still, or is not there yet.
+
+use std::time::Instant;
+
+use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
+use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
+
+use crate::{
+    support::{check, client, message, offset, produce_at_last, turn},
+    traffic::Traffic,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_dies_loses_nothing_that_was_acknowledged() {
+    let (oracle, _turn) = or_skip!(turn().await);
+    let mut broker = Broker::start(&oracle).await;
+    let mut traffic = Traffic::start(&client(&broker));
+    traffic.flows().await;
+    broker.kill().await;
+    traffic.fails().await;
+    broker.run().await;
+    traffic.flows().await;
+    check(&broker, &traffic.end().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_back_at_once_is_used_at_once() {
+    let (oracle, _turn) = or_skip!(turn().await);
+    let mut broker = Broker::start(&oracle).await;
+    let mut traffic = Traffic::start(&client(&broker));
+    traffic.flows().await;
+    broker.restart().await;
+    let back = Instant::now();
+    traffic.flows().await;
+    eprintln!("messages flow {:?} after the broker said that it serves", back.elapsed());
+    check(&broker, &traffic.end().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_frozen_broker_takes_late_comes_before_what_is_given_later() {
+    let (oracle, _turn) = or_skip!(turn().await);
+    let broker = Broker::start(&oracle).await;
+    let mut traffic = Traffic::start(&client(&broker));
+    traffic.flows().await;
+    let process = broker.process().unwrap();
+    process.freeze().await;
+    traffic.fails().await;
+    process.thaw();
+    traffic.flows().await;
+    check(&broker, &traffic.end().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_later_is_found() {
+    let (oracle, _turn) = or_skip!(turn().await);
+    let mut broker = Broker::prepare(&oracle).await;
+    let kafka = client(&broker);
+    let error = kafka.produce("dml_0", message("early")).await.unwrap_err();
+    assert!(matches!(error, QueueError::Unreachable { .. }), "{error}");
+    assert!(kafka.ensure(&["dml_0".into()]).await.is_err());
+
+    broker.run().await;
+    let back = Instant::now();
+    let id = produce_at_last(&kafka, "dml_0", "late").await;
+    eprintln!("the first message took {:?} after the broker said that it serves", back.elapsed());
+    assert_eq!(offset(&id), 0);
+    kafka.ensure(&["dml_0".into(), "dml_1".into()]).await.unwrap();
+}
