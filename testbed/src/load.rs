@@ -154,10 +154,14 @@ impl Load {
     pub async fn successes(&self, more: usize, limit: Duration) {
         let mut total = self.total.clone();
         let wanted = *total.borrow() + more;
+        // What it returns holds a lock that callers wait for: not kept, or the next look would
+        // wait for them.
         let waited = tokio::time::timeout(limit, total.wait_for(|total| *total >= wanted)).await;
+        let enough = matches!(waited, Ok(Ok(_)));
+        drop(waited);
         let total = *self.total.borrow();
         assert!(
-            matches!(waited, Ok(Ok(_))),
+            enough,
             "only {} of {more} calls succeeded within {limit:?}; the last failure: {:?}",
             total + more - wanted,
             self.history().failures().last()
@@ -173,8 +177,10 @@ impl Load {
         let waited =
             tokio::time::timeout(limit, succeeded.wait_for(|started| started.is_some_and(|s| s >= moment)))
                 .await;
+        let came = matches!(waited, Ok(Ok(_)));
+        drop(waited);
         assert!(
-            matches!(waited, Ok(Ok(_))),
+            came,
             "no call succeeded within {limit:?}; the last failure: {:?}",
             self.history().failures().last()
         );
