@@ -17,11 +17,13 @@ use milvus_coord::{
     ids::Role,
     net::Tcp,
     rootcoord::{
-        core::{Caller, RootCoord, RootCoordSettings},
-        databases::DatabaseError,
+        core::{Caller, Reach, RootCoord, RootCoordSettings},
+        ddl::Request,
+        error::DdlError,
         events::RootCoordEvents,
         failure::Failure,
-        keys::RequestId,
+        keys::{Repeatable, RequestId},
+        tick::TickEvents,
     },
     rpc::{
         Identity,
@@ -78,9 +80,10 @@ impl Ground {
         let address = listener.local_addr().expect("bound").to_string();
         let events = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &*clock));
         let core = Arc::new(RootCoord::new(
-            RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), 64, LEASE),
+            RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), LEASE),
             Arc::clone(&clock),
-            RootCoordEvents::new(events),
+            Reach::nobody(Arc::new(TickEvents::new(events.clone(), Arc::clone(&clock)))),
+            RootCoordEvents::new(events.clone()),
         ));
         let rules = Rules::default();
         let settings = InstanceSettings {
@@ -160,7 +163,8 @@ impl Running {
     }
 
     async fn create(&self, name: &str, request: Option<RequestId>) -> Result<(), Failure> {
-        self.core.create_database(caller(), name, request).await
+        let request = Request::CreateDatabase { name: name.to_owned(), id: request };
+        self.core.change(caller(), request).await
     }
 }
 
@@ -186,7 +190,7 @@ async fn what_is_written_is_what_milvus_reads() {
         assert_eq!((&snapshot.value, snapshot.mod_revision), (&kv.value, kv.mod_revision));
     }
 
-    rootcoord.core.drop_database(caller(), "books").await.expect("empty");
+    rootcoord.core.change(caller(), Request::DropDatabase { name: "books".to_owned() }).await.expect("empty");
     let metadata = ground.metadata().await;
     let tombstones = metadata.iter().filter(|kv| kv.value == TOMBSTONE).count();
     assert_eq!((tombstones, metadata.len()), (2, 5));
@@ -201,7 +205,7 @@ async fn successors_go_on_where_their_predecessors_were() {
     let ground = Ground::new().await;
     let mut active = ground.start().await;
     active.active().await;
-    let request = RequestId { source: 1, message: 2, timestamp: 3 };
+    let request = RequestId { what: Repeatable::CreateDatabase, source: 1, message: 2, timestamp: 3 };
     active.create("books", Some(request)).await.expect("new");
     let (mut last_ts, mut last_id) = (0, 0);
     for round in 0..4 {
@@ -220,7 +224,7 @@ async fn successors_go_on_where_their_predecessors_were() {
         assert_eq!(active.create("books", Some(request)).await, Ok(()), "it was carried out already");
     }
     assert_eq!(active.names().await, ["default", "books", "db0", "db1", "db2", "db3"]);
-    let exists = Failure::Database(DatabaseError::Exists("books".to_owned()));
+    let exists = Failure::Ddl(DdlError::DatabaseExists("books".to_owned()));
     assert_eq!(active.create("books", None).await, Err(exists));
     active.end().await;
 }

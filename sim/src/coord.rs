@@ -18,10 +18,13 @@ use milvus_coord::{
     ids::{Role, ServerId},
     net::BoxFuture,
     rootcoord::{
-        core::{RootCoord, RootCoordSettings},
+        access::Defaults,
+        collections::Limits,
+        core::{Reach, RootCoord, RootCoordSettings},
         events::RootCoordEvents,
         metrics_info::Deployment,
         service::{NoProxies, Parts, RootCoordService},
+        tick::TickEvents,
     },
     rpc::{
         Identity,
@@ -251,13 +254,14 @@ pub async fn main(env: Env, start: Start) -> i32 {
         .expect("endpoints are right");
     let dial = env.dial(Duration::from_millis(200));
     let core = Arc::new(RootCoord::new(
-        RootCoordSettings::new(
-            keys.meta().to_owned(),
-            keys.kv().to_owned(),
-            MAX_DATABASES,
-            settings.lease_ttl,
-        ),
+        RootCoordSettings {
+            limits: Limits { databases: MAX_DATABASES, ..Limits::default() },
+            // Hashes of passwords are random.
+            defaults: Arc::new(Defaults::none()),
+            ..RootCoordSettings::new(keys.meta().to_owned(), keys.kv().to_owned(), settings.lease_ttl)
+        },
         Arc::clone(&env.clock),
+        Reach::nobody(Arc::new(TickEvents::new(events.clone(), Arc::clone(&env.clock)))),
         RootCoordEvents::new(events.clone()),
     ));
     let watch = obituaries.of(machine.clone(), name.clone());

@@ -20,7 +20,7 @@ use crate::{
         txn::KeyValue,
     },
     ids::{Revision, Role, ServerId},
-    mq::{Queue, Topics},
+    mq::{NoQueue, Queue, Topics},
     net::BoxFuture,
     rootcoord::{
         access::{Access, AccessKeys, Credential, Defaults, NoCredential, Policy},
@@ -32,7 +32,7 @@ use crate::{
         events::{Asked, Method, RootCoordEvents},
         failure::Failure,
         keys::{DEFAULT_DB_NAME, Keys},
-        peers::{Invalidation, Peers},
+        peers::{Invalidation, Nobody, Peers},
         proxies::ProxySessions,
         serving::{Serving, Surroundings, TakenOver, Tenure, Terms},
         tick::{BadReport, Report, TickWitness},
@@ -125,6 +125,14 @@ pub struct Reach {
     pub peers: Arc<dyn Peers>,
     /// Hears of ticks.
     pub ticks: Arc<dyn TickWitness>,
+}
+
+impl Reach {
+    /// A rootcoord by itself: no queue, no other components.
+    pub fn nobody(ticks: Arc<dyn TickWitness>) -> Self {
+        let queue = Arc::new(NoQueue("there is nobody else".to_owned()));
+        Self { queue: Arc::clone(&queue) as _, topics: queue, peers: Arc::new(Nobody), ticks }
+    }
 }
 
 /// See the module.

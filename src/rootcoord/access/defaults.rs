@@ -151,6 +151,8 @@ fn grant(role: &str, details: PrivilegeDetails) -> Result<Grant, BadRoles> {
 /// What has to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
+    /// Whether there is the user [`ROOT`].
+    root: bool,
     roles: Vec<String>,
     grants: Vec<Grant>,
 }
@@ -165,6 +167,7 @@ impl Default for Defaults {
             privilege: privilege.as_str_name().to_owned(),
         };
         Self {
+            root: true,
             roles: vec!["admin".to_owned(), "public".to_owned()],
             grants: vec![
                 public("Global", ObjectPrivilege::PrivilegeDescribeCollection),
@@ -176,6 +179,11 @@ impl Default for Defaults {
 }
 
 impl Defaults {
+    /// Nothing has to be there.
+    pub fn none() -> Self {
+        Self { root: false, roles: Vec::new(), grants: Vec::new() }
+    }
+
     /// These roles, too.
     #[must_use]
     pub fn with(mut self, builtin: &BuiltinRoles) -> Self {
@@ -191,7 +199,7 @@ impl Defaults {
     /// [`NoHash`]
     pub fn next(&self, access: &Access) -> Result<Option<Write>, NoHash> {
         let mut plan = Plan { access, write: Write::default(), put: BTreeSet::new() };
-        if plan.lacks(&AccessKey::User(ROOT.to_owned())) {
+        if self.root && plan.lacks(&AccessKey::User(ROOT.to_owned())) {
             let user = StoredUser { encrypted_password: hash_password(ROOT_PASSWORD)? };
             let value = serde_json::to_vec(&user).expect("a text has a JSON form");
             plan.put(AccessKey::User(ROOT.to_owned()), value);

@@ -23,6 +23,7 @@ mod events;
 mod line;
 #[cfg(test)]
 pub(crate) mod memory;
+mod nobody;
 mod notices;
 mod requests;
 mod sessions;
@@ -37,6 +38,7 @@ pub use self::{
     broadcast::Patience,
     clients::{Clients, PeerSettings},
     events::PeerEvents,
+    nobody::Nobody,
 };
 
 use crate::{
