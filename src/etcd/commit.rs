@@ -167,6 +167,7 @@ pub(crate) mod memory {
     impl Commit for MemoryStore {
         fn commit_settled<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Committed, WriteError>> {
             Box::pin(async move {
+                assert_eq!(write.unguarded(), None, "put whatever is there");
                 let fault = self.state.lock().faults.pop_front();
                 match fault {
                     None => {}

@@ -59,9 +59,26 @@ impl Fence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
     /// The state that is replaced: one guard for every key of `ops` that could be written twice.
+    /// A key that always gets the value of another one needs none of its own.
     pub guards: Vec<Guard>,
     /// The changes, all at one revision.
     pub ops: Vec<Op>,
+}
+
+impl Write {
+    /// A key that would be put whatever is there.
+    pub fn unguarded(&self) -> Option<&str> {
+        let guarded = |key: &str| self.guards.iter().any(|guard| guard.key() == key);
+        let twin = |own: &[u8]| {
+            self.ops
+                .iter()
+                .any(|other| matches!(other, Op::Put { key, value, .. } if value == own && guarded(key)))
+        };
+        self.ops.iter().find_map(|op| match op {
+            Op::Put { key, value, .. } if !guarded(key) && !twin(value) => Some(key.as_str()),
+            Op::Put { .. } | Op::Delete { .. } => None,
+        })
+    }
 }
 
 /// Why a write did not take place, or may not have.
@@ -365,15 +382,16 @@ fn ended_meanwhile() -> CallError {
 
 /// What is wrong with a write before it is sent.
 fn problem(fence: &Fence, write: &Write) -> Option<String> {
-    write.ops.iter().find_map(|op| match op {
-        _ if op.key() == fence.active_key => {
-            Some(format!("a term never writes its own ACTIVE key {}", op.key()))
-        }
-        Op::Put { key, .. } if !write.guards.iter().any(|guard| guard.key() == key) => {
-            Some(format!("put of {key} without a guard"))
-        }
-        Op::Put { .. } | Op::Delete { .. } => None,
-    })
+    write
+        .ops
+        .iter()
+        .find_map(|op| match op {
+            _ if op.key() == fence.active_key => {
+                Some(format!("a term never writes its own ACTIVE key {}", op.key()))
+            }
+            Op::Put { .. } | Op::Delete { .. } => None,
+        })
+        .or_else(|| write.unguarded().map(|key| format!("put of {key} without a guard")))
 }
 
 impl Commit for FencedStore {
