@@ -131,7 +131,6 @@ impl Trial {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "rootcoord serves no collections yet"]
 async fn our_pair_keeps_its_word_under_faults() {
     let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
     let rounds = number("MILVUS_COORD_FAULT_ROUNDS").unwrap_or(5);

@@ -38,7 +38,6 @@ async fn a_real_rootcoord_serves_it_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "rootcoord serves no collections yet"]
 async fn our_pair_serves_it_all() {
     let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
     hello(&oracle, &python, &[ours(), ours()]).await;
