@@ -11,6 +11,7 @@
 
 mod decode;
 mod find;
+mod garbage;
 mod index;
 mod put;
 mod state;
@@ -22,8 +23,8 @@ use serde::{Deserialize, Serialize};
 pub(in crate::rootcoord) use self::decode::{
     FIRST_USER_FIELD, encode_alias, encode_collection, encode_database, encode_field, encode_partition,
 };
-pub use self::put::Puts;
 use self::state::State;
+pub use self::{garbage::KEPT, put::Puts};
 use crate::{
     etcd::{
         mirror::{KeyRange, MirrorEvent},

@@ -138,6 +138,14 @@ async fn our_pair_keeps_its_word_under_faults() {
     trial.rounds(rounds, &[Fault::Kill, Fault::Terminate, Fault::Freeze]).await;
 }
 
+/// One of Milvus's own and one of ours, each of which takes over from the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mixed_pair_keeps_its_word_when_one_after_the_other_is_killed() {
+    let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
+    let trial = Trial::start(&oracle, &python, [Rootcoord::Real, ours()]).await;
+    trial.rounds(2, &[Fault::Kill]).await;
+}
+
 /// Shows that the trial itself is sound: what Milvus's own pair survives must pass.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes and says nothing of milvus-coord; run it after changes of the trial"]

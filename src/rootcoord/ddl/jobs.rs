@@ -10,13 +10,14 @@ use crate::{
     etcd::store::Write,
     ids::{CollectionId, PartitionId},
     rootcoord::{
-        catalog::Catalog,
+        catalog::{Catalog, KEPT},
         collections,
         error::{DdlError, Decision},
         failure::Failure,
         model::{Collection, Partition, State},
         partitions,
     },
+    tso::hybrid::Timestamp,
 };
 
 /// Between attempts of a step that fails: doubling from the first to the last.
@@ -25,6 +26,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// Between questions whether the data are gone. Those of an empty collection are at once; others
 /// wait for datacoord's own collection of garbage, which takes hours.
 const ASK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// Between looks for what is kept of objects that are gone.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// Pauses that double.
 struct Pauses {
@@ -282,6 +286,37 @@ impl Tools {
                 Ok(false) => {}
                 Err(Halt::Over) => return Err(Halt::Over),
                 Err(Halt::Failed(failure)) => self.witness.job_waits("confirm garbage collection", &failure),
+            }
+        }
+    }
+
+    /// Removes what is kept of objects that are gone, until the term is over.
+    pub(super) async fn sweep_garbage(&self) -> Step<()> {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            loop {
+                let now = self.timestamps.newest().physical_millis();
+                let kept = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+                let before = Timestamp::at_milli(now.saturating_sub(kept));
+                let writes = self.catalog.catalog.lock().garbage(before);
+                if writes.is_empty() {
+                    break;
+                }
+                let mut failed = false;
+                for write in writes {
+                    match self.write(&write).await {
+                        Ok(()) => {}
+                        Err(Halt::Over) => return Err(Halt::Over),
+                        // Changed in the meantime, or not now: the next round looks again.
+                        Err(Halt::Failed(failure)) => {
+                            self.witness.job_waits("remove expired data", &failure);
+                            failed = true;
+                        }
+                    }
+                }
+                if failed {
+                    break;
+                }
             }
         }
     }

@@ -174,7 +174,7 @@ impl Ddl {
     }
 
     /// Makes the default database if there is none, takes up what an earlier term has left half
-    /// done, and forgets old requests. `ready` is told once there is a default database, or none
+    /// done, forgets old requests, and removes what is kept of objects that are gone. `ready` is told once there is a default database, or none
     /// can be made.
     pub fn repair(&self, ready: oneshot::Sender<()>) {
         let tools = Arc::clone(&self.tools);
@@ -188,6 +188,8 @@ impl Ddl {
         self.tools.resume();
         let tools = Arc::clone(&self.tools);
         self.tools.job(async move { tools.sweep_requests().await });
+        let tools = Arc::clone(&self.tools);
+        self.tools.job(async move { tools.sweep_garbage().await });
     }
 
     /// Has a request carried out, and waits for that as long as the patience lasts.

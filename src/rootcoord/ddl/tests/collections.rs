@@ -12,6 +12,7 @@ use crate::{
     etcd::commit::memory::Fault,
     ids::CollectionId,
     rootcoord::{
+        catalog::KEPT,
         collections::Rename,
         error::{DdlError, NoCollection},
         keys::{DEFAULT_DB, Repeatable, RequestId},
@@ -361,5 +362,44 @@ async fn a_database_with_a_collection_stays() {
     let gone = Request::DropCollection { db: "library".to_owned(), name: "books".to_owned() };
     bed.carry_out(gone).await.expect("dropped");
     assert_eq!(bed.carry_out(remove()).await, Ok(()));
+    bed.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_gone_nothing_is_kept_for_ever() {
+    let bed = Bed::new().await;
+    bed.carry_out(create("books")).await.expect("created");
+    bed.carry_out(create("films")).await.expect("created");
+    bed.carry_out(create_alias("novels", "films")).await.expect("created");
+    let (books, films) = (bed.id("books"), bed.id("films"));
+    bed.carry_out(drop_it("books")).await.expect("dropped");
+    bed.until("removed", |bed| bed.catalog.catalog.lock().record(books).is_none()).await;
+    let of = |bed: &Bed, id: CollectionId| {
+        bed.store.keys().iter().filter(|kv| kv.key.contains(&format!("/{id}"))).count()
+    };
+    assert!(of(&bed, books) > 0, "tombstones");
+    let (before, aliases) = (of(&bed, films), bed.stored("database/aliases/"));
+    let bed = bed.successor(NOW + KEPT + Duration::from_secs(60)).await;
+    bed.until("nothing is left", |bed| of(bed, books) == 0).await;
+    assert_eq!((of(&bed, films), bed.stored("database/aliases/")), (before, aliases));
+    bed.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_given_again_keeps_its_new_life() {
+    let bed = Bed::new().await;
+    bed.carry_out(create("films")).await.expect("created");
+    let drop_alias = || Request::DropAlias { db: String::new(), alias: "novels".to_owned() };
+    bed.carry_out(create_alias("novels", "films")).await.expect("created");
+    bed.carry_out(drop_alias()).await.expect("dropped");
+    let garbage = {
+        let later = Timestamp(bed.timestamps.newest().0 + 1);
+        bed.catalog.catalog.lock().garbage(later)
+    };
+    bed.carry_out(create_alias("novels", "films")).await.expect("created again");
+    assert_eq!(garbage.len(), 1);
+    let refused = crate::etcd::commit::Commit::commit_settled(&*bed.store, &garbage[0]).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(bed.stored("database/aliases/").len(), 1);
     bed.end().await;
 }
