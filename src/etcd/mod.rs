@@ -1,5 +1,6 @@
 //! Etcd: connections, calls, fenced transactions, the mirror, the lease keeper.
 
+pub mod batch;
 pub mod call;
 mod calls;
 mod classify;
