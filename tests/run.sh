@@ -114,7 +114,7 @@ count_results() {
 # ---- one layer -----------------------------------------------------------------------------
 
 # A hanging test must not hang what waits for this script.
-limit=900
+limit=1500
 build_limit=3600
 
 # check NAME COMMAND...: passes or fails as a whole.
