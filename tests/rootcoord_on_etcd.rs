@@ -17,6 +17,7 @@ use milvus_coord::{
     ids::Role,
     net::Tcp,
     rootcoord::{
+        access::Defaults,
         core::{Caller, Reach, RootCoord, RootCoordSettings},
         ddl::Request,
         error::DdlError,
@@ -80,7 +81,11 @@ impl Ground {
         let address = listener.local_addr().expect("bound").to_string();
         let events = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &*clock));
         let core = Arc::new(RootCoord::new(
-            RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), LEASE),
+            RootCoordSettings {
+                // Only what the test itself writes is there.
+                defaults: Arc::new(Defaults::none()),
+                ..RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), LEASE)
+            },
             Arc::clone(&clock),
             Reach::nobody(Arc::new(TickEvents::new(events.clone(), Arc::clone(&clock)))),
             RootCoordEvents::new(events.clone()),
