@@ -226,7 +226,8 @@ fn java(classes: &Path, folder: &Path, class: &str, arguments: &[&str]) -> Comma
 
 fn configuration(folder: &Path, port: u16, controller: u16) -> String {
     // Milvus sends messages of up to 10 MB. A broker that was killed may register again
-    // when its session is over.
+    // when its session is over; one that stood still for longer than that is fenced, and a
+    // lone one may then wait for ever for a leader.
     format!(
         "process.roles=broker,controller
 node.id=1
@@ -246,7 +247,7 @@ group.initial.rebalance.delay.ms=0
 message.max.bytes=10485760
 auto.create.topics.enable=true
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=9000
 ",
         folder.join("data").display()
     )
