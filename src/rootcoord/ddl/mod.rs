@@ -300,7 +300,9 @@ impl Tools {
 
     /// Lets the ticks know which channels are in use now.
     fn channels_changed(&self) {
-        let in_use = self.channels.lock().in_use();
-        self.ticker.set_in_use(in_use);
+        // Under the lock: of two changes at once the later one must be told last, or a channel that
+        // was just taken into use would get no ticks.
+        let channels = self.channels.lock();
+        self.ticker.set_in_use(channels.in_use());
     }
 }
