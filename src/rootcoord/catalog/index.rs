@@ -17,29 +17,50 @@ pub(super) fn home(db: DbId) -> DbId {
 
 /// By database and name. Where several share a name, the newest counts.
 #[derive(Debug, Default)]
-struct Names(HashMap<DbId, HashMap<String, BTreeSet<CollectionId>>>);
+struct Names {
+    databases: HashMap<DbId, Named>,
+    /// Of all databases; counted along, because every write asks for it.
+    number: usize,
+}
+
+/// Those of one database.
+#[derive(Debug, Default)]
+struct Named {
+    ids: HashMap<String, BTreeSet<CollectionId>>,
+    number: usize,
+}
 
 impl Names {
     fn add(&mut self, collection: &Collection) {
-        let names = self.0.entry(home(collection.db)).or_default();
-        names.entry(collection.name.clone()).or_default().insert(collection.id);
+        let named = self.databases.entry(home(collection.db)).or_default();
+        if named.ids.entry(collection.name.clone()).or_default().insert(collection.id) {
+            named.number += 1;
+            self.number += 1;
+        }
     }
 
     fn remove(&mut self, collection: &Collection) {
-        let Some(names) = self.0.get_mut(&home(collection.db)) else { return };
-        let Some(ids) = names.get_mut(&collection.name) else { return };
-        ids.remove(&collection.id);
+        let Some(named) = self.databases.get_mut(&home(collection.db)) else { return };
+        let Some(ids) = named.ids.get_mut(&collection.name) else { return };
+        if ids.remove(&collection.id) {
+            named.number -= 1;
+            self.number -= 1;
+        }
         if ids.is_empty() {
-            names.remove(&collection.name);
+            named.ids.remove(&collection.name);
         }
     }
 
     fn get(&self, db: DbId, name: &str) -> Option<CollectionId> {
-        self.0.get(&db)?.get(name)?.last().copied()
+        self.databases.get(&db)?.ids.get(name)?.last().copied()
     }
 
     fn all(&self, db: DbId) -> impl Iterator<Item = CollectionId> {
-        self.0.get(&db).into_iter().flat_map(|names| names.values().flatten().copied())
+        self.databases.get(&db).into_iter().flat_map(|named| named.ids.values().flatten().copied())
+    }
+
+    fn number_in(&self, db: DbId) -> usize {
+        self.databases.get(&db).map_or(0, |named| named.number)
     }
 }
 
@@ -115,12 +136,12 @@ impl Index {
 
     /// How many everybody sees in a database.
     pub(super) fn created_in(&self, db: DbId) -> usize {
-        self.created.0.get(&db).map_or(0, |names| names.values().map(BTreeSet::len).sum())
+        self.created.number_in(db)
     }
 
     /// How many everybody sees.
     pub(super) fn created_everywhere(&self) -> usize {
-        self.created.0.keys().map(|db| self.created_in(*db)).sum()
+        self.created.number
     }
 
     /// Database (of the key) and name of each alias of a collection.
