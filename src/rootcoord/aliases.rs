@@ -21,9 +21,7 @@ pub fn create(
     collection: &str,
     task: Task,
 ) -> Result<Decision, DdlError> {
-    let database = known(catalog, db)?;
-    not_a_collection(catalog, database, db, alias)?;
-    let target = target(catalog, database, collection)?;
+    let (database, target) = subject(catalog, db, alias, collection)?;
     if let Some(existing) = catalog.alias(database.id, alias) {
         if existing.collection == target.id {
             return Ok(Decision::Done);
@@ -45,9 +43,7 @@ pub fn alter(
     collection: &str,
     task: Task,
 ) -> Result<Decision, DdlError> {
-    let database = known(catalog, db)?;
-    not_a_collection(catalog, database, db, alias)?;
-    let target = target(catalog, database, collection)?;
+    let (database, target) = subject(catalog, db, alias, collection)?;
     let existing = catalog.alias(database.id, alias);
     let existing =
         existing.ok_or_else(|| DdlError::NoAlias { db: db.to_owned(), alias: alias.to_owned() })?;
@@ -111,17 +107,20 @@ fn known<'a>(catalog: &'a Catalog, db: &str) -> Result<&'a Database, DdlError> {
     catalog.named(db).ok_or_else(|| DdlError::UnknownDatabase(db.to_owned()))
 }
 
-fn not_a_collection(catalog: &Catalog, database: &Database, db: &str, alias: &str) -> Result<(), DdlError> {
-    match catalog.own_name(database.id, alias) {
-        Some(_) => Err(DdlError::AliasIsCollection { db: db.to_owned(), alias: alias.to_owned() }),
-        None => Ok(()),
+/// The database, and in it the collection by its own name, not by another alias. The alias
+/// must not be the name of a collection.
+fn subject<'a>(
+    catalog: &'a Catalog,
+    db: &str,
+    alias: &str,
+    collection: &str,
+) -> Result<(&'a Database, &'a Collection), DdlError> {
+    let database = known(catalog, db)?;
+    if catalog.own_name(database.id, alias).is_some() {
+        return Err(DdlError::AliasIsCollection { db: db.to_owned(), alias: alias.to_owned() });
     }
-}
-
-/// By its own name, not by another alias.
-fn target<'a>(catalog: &'a Catalog, database: &Database, name: &str) -> Result<&'a Collection, DdlError> {
-    let found = catalog.own_name(database.id, name);
-    Ok(found.ok_or_else(|| NoCollection::Plain(name.to_owned()))?)
+    let target = catalog.own_name(database.id, collection);
+    Ok((database, target.ok_or_else(|| NoCollection::Plain(collection.to_owned()))?))
 }
 
 /// The collection must be there when it is written. What an old release wrote goes away with it.

@@ -59,10 +59,7 @@ pub fn create(
     let guard = Guard::Absent(catalog.keys().plain(&Object::Database(id)));
     let mut write = put(catalog, id, vec![guard], encode_database(id, name, task.now), task.ts);
     if let Some(request) = request {
-        let remembered = Remembered { name: name.to_owned(), ts: task.ts.0 };
-        let value = serde_json::to_vec(&remembered).expect("a name and a number have a JSON form");
-        write.guards.push(catalog.request_unchanged(request));
-        write.ops.push(Op::put(catalog.keys().request(request), value));
+        remember(catalog, request, name.to_owned(), task, &mut write);
     }
     Ok(Decision::Write(write))
 }
@@ -128,6 +125,14 @@ fn before(now: Timestamp) -> Timestamp {
 pub fn was_carried_out(catalog: &Catalog, request: Option<RequestId>, name: &str, task: Task) -> bool {
     let remembered = request.and_then(|request| catalog.request(request));
     remembered.is_some_and(|known| known.name == name && !is_over(Timestamp(known.ts), task.ts))
+}
+
+/// Lets the repetition of a request be known, in the transaction that carries it out.
+pub fn remember(catalog: &Catalog, request: RequestId, name: String, task: Task, write: &mut Write) {
+    let remembered = Remembered { name, ts: task.ts.0 };
+    let value = serde_json::to_vec(&remembered).expect("a name and a number have a JSON form");
+    write.guards.push(catalog.request_unchanged(request));
+    write.ops.push(Op::put(catalog.keys().request(request), value));
 }
 
 fn is_over(carried_out: Timestamp, now: Timestamp) -> bool {

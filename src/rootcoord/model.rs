@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use milvus_proto::schema::FieldSchema;
+use milvus_proto::schema::{CollectionSchema, FieldSchema};
 
 use crate::{
     ids::{CollectionId, DbId, PartitionId},
@@ -66,6 +66,20 @@ pub struct Collection {
     pub created: Timestamp,
     /// How far it has come.
     pub state: State,
+}
+
+impl Collection {
+    /// Its schema in the form of the wire, Milvus's own fields included if they are known here.
+    pub fn schema(&self) -> CollectionSchema {
+        #[expect(deprecated, reason = "Milvus 2.3 stores and reads it there")]
+        CollectionSchema {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            auto_id: self.auto_id,
+            fields: self.fields.to_vec(),
+            enable_dynamic_field: self.enable_dynamic_field,
+        }
+    }
 }
 
 /// A partition of a collection.

@@ -104,14 +104,7 @@ pub(super) fn collection(db: DbId, id: CollectionId, value: &[u8]) -> Option<Sto
 
 /// Without what lies in keys of its own: fields and partitions.
 pub(in crate::rootcoord) fn encode_collection(collection: &Collection) -> Vec<u8> {
-    #[expect(deprecated, reason = "Milvus 2.3 still stores it there")]
-    let schema = CollectionSchema {
-        name: collection.name.clone(),
-        description: collection.description.clone(),
-        auto_id: collection.auto_id,
-        fields: Vec::new(),
-        enable_dynamic_field: collection.enable_dynamic_field,
-    };
+    let schema = CollectionSchema { fields: Vec::new(), ..collection.schema() };
     let positions = collection.start_positions.iter();
     let properties = collection.properties.iter();
     let info = CollectionInfo {

@@ -1,11 +1,11 @@
 //! Another name for a collection, perhaps in another database.
 
 use crate::{
-    etcd::{store::Write, txn::Op},
+    etcd::store::Write,
     ids::{CollectionId, DbId},
     rootcoord::{
-        catalog::{Catalog, Remembered, encode_collection},
-        databases::was_carried_out,
+        catalog::{Catalog, encode_collection},
+        databases::{remember, was_carried_out},
         error::{DdlError, Decision, NoCollection, Task},
         keys::{Object, RequestId},
         model::Collection,
@@ -73,13 +73,4 @@ pub fn rename(
 
 fn is_taken(catalog: &Catalog, db: DbId, name: &str) -> bool {
     catalog.own_name(db, name).is_some() || catalog.alias(db, name).is_some()
-}
-
-/// Lets its repetition be known, in the same transaction.
-fn remember(catalog: &Catalog, request: RequestId, name: String, task: Task, write: &mut Write) {
-    let value = serde_json::to_vec(&Remembered { name, ts: task.ts.0 });
-    write.guards.push(catalog.request_unchanged(request));
-    write
-        .ops
-        .push(Op::put(catalog.keys().request(request), value.expect("a name and a number have a JSON form")));
 }

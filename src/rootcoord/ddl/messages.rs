@@ -1,7 +1,6 @@
 //! DDL messages: put into all channels of a collection, while their ticks are held back.
 
 use bytes::Bytes;
-use milvus_proto::schema::CollectionSchema;
 
 use super::{Step, Tools};
 use crate::{
@@ -47,7 +46,7 @@ pub(super) fn created(collection: &Collection, partitions: &[Partition], ts: Tim
         &NewCollection {
             id: collection.id,
             partitions: &partitions,
-            schema: &schema(collection),
+            schema: &collection.schema(),
             virtual_channels: &virtual_channels,
             physical_channels: &physical_channels,
         },
@@ -63,16 +62,4 @@ pub(super) fn dropped(collection: &Collection, ts: Timestamp, source: ServerId) 
 /// Datanodes drop the partition's segments.
 pub(super) fn partition_dropped(partition: &Partition, ts: Timestamp, source: ServerId) -> Bytes {
     codec::encode_drop_partition(ts, source, partition.collection, partition.id, &partition.name)
-}
-
-/// A collection's schema as the wire has it, Milvus's own fields included.
-fn schema(collection: &Collection) -> CollectionSchema {
-    #[expect(deprecated, reason = "Milvus 2.3 still reads it there")]
-    CollectionSchema {
-        name: collection.name.clone(),
-        description: collection.description.clone(),
-        auto_id: collection.auto_id,
-        fields: collection.fields.to_vec(),
-        enable_dynamic_field: collection.enable_dynamic_field,
-    }
 }

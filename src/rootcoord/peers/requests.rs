@@ -139,15 +139,8 @@ fn base_at(ts: Timestamp, kind: MsgType) -> Option<MsgBase> {
 }
 
 /// Without the dynamic flag, as datacoord gets it.
-#[expect(deprecated, reason = "datacoord reads it")]
 fn schema(collection: &Collection) -> CollectionSchema {
-    CollectionSchema {
-        name: collection.name.clone(),
-        description: collection.description.clone(),
-        auto_id: collection.auto_id,
-        fields: collection.fields.to_vec(),
-        enable_dynamic_field: false,
-    }
+    CollectionSchema { enable_dynamic_field: false, ..collection.schema() }
 }
 
 fn start_positions(collection: &Collection) -> Vec<KeyDataPair> {

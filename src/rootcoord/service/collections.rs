@@ -7,7 +7,6 @@ use milvus_proto::{
         DescribeCollectionResponse, DropCollectionRequest, HasCollectionRequest, RenameCollectionRequest,
         ShowCollectionsRequest, ShowCollectionsResponse,
     },
-    schema::CollectionSchema,
 };
 use tonic::Request;
 
@@ -192,14 +191,7 @@ fn described(
     aliases: Vec<String>,
     db_name: String,
 ) -> DescribeCollectionResponse {
-    #[expect(deprecated, reason = "Milvus 2.3 still reads it there")]
-    let schema = CollectionSchema {
-        name: collection.name.clone(),
-        description: collection.description,
-        auto_id: collection.auto_id,
-        fields: collection.fields.to_vec(),
-        enable_dynamic_field: collection.enable_dynamic_field,
-    };
+    let schema = collection.schema();
     // In old data it is missing.
     let shards_num = match collection.shards_num {
         0 => i32::try_from(collection.shards.len()).unwrap_or(i32::MAX),
