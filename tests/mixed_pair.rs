@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use milvus_coord_testbed::{
     bed::{Bed, ROOT},
     instance::{Instance, Plan, SOON},
-    load::{Load, Shape},
+    load::Load,
     or_skip,
     oracle::{Oracle, RealCluster},
 };
@@ -62,8 +62,7 @@ impl Mixed {
         let (active, standby) = self.bed.pair_of(active, standby).await;
         let client = self.bed.client().await;
         client.create_database("before").await.unwrap();
-        let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        let load = Load::under_way(&client, 100, SOON).await;
 
         end(&active).await;
         let next = self.bed.wait_active(&standby, limit).await;
@@ -129,8 +128,7 @@ async fn a_real_one_that_was_frozen_does_not_set_the_clock_back_when_it_wakes() 
     real.process.freeze().await;
     ours.serves(LEASE_END).await;
     let client = client.separate();
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     real.process.thaw();
     // It notices that it has lost its key, and ends; until then it may write.
     real.process.exit(REAL_STOP).await;

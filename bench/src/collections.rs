@@ -16,7 +16,8 @@ const LOAD: Duration = Duration::from_secs(180);
 /// How often; the catalogue is loaded anew by each fresh standby.
 const ROUNDS: usize = 5;
 
-/// Kills the ACTIVE one. The real standby would first wait for the dead one's lease, as
+/// Kills the ACTIVE one once the standby is warm: our own has loaded the catalogue then,
+/// the real one reads it only when it takes over. The real standby would first wait for the dead one's lease, as
 /// in any takeover; to show the reload alone, that lease is revoked at once.
 pub(crate) async fn takeover(
     side: &Side,
@@ -35,6 +36,10 @@ pub(crate) async fn takeover(
     for _ in 0..rounds {
         let standby = ground.plan("next").start();
         standby.standby().await;
+        if !side.is_real() {
+            let newest = store.get("newest", None).await?.header().map_or(0, |header| header.revision());
+            standby.mirrors(newest, LOAD).await;
+        }
         let probe = Probe::start(&ground.bed, &standby).await;
         resident = standby.process.usage().resident;
         let lease = ground.bed.active().await.lease;

@@ -1,6 +1,6 @@
 //! Questions to one instance of a coordinator, each answered within a limit or not at all.
 
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use milvus_proto::{
     data::data_coord_client::DataCoordClient,
@@ -11,11 +11,16 @@ use milvus_proto::{
     rootcoord::root_coord_client::RootCoordClient,
 };
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Response, Status, transport::Channel};
+use tonic::{Code, Response, Status};
 
 use crate::{
-    election::{session::Kind, tasks::Chain, transport},
+    election::session::Kind,
     net::Dial,
+    rpc::{
+        clients::Caller,
+        link::{Ended, Link, LinkError, LinkOwner, LinkSettings, Silence},
+    },
+    telemetry::log::Chain,
 };
 
 /// Why there is no answer.
@@ -25,8 +30,8 @@ pub(super) enum NoAnswer {
     #[error("connection refused: nothing listens there")]
     Refused,
     /// No connection for another reason.
-    #[error("no connection: {0}")]
-    NotConnected(io::Error),
+    #[error("{}", Chain(.0))]
+    NotConnected(LinkError),
     /// Connected or not: it takes too long.
     #[error("no answer within {0:?}")]
     Late(Duration),
@@ -68,10 +73,10 @@ impl Asker {
         address: &str,
     ) -> Result<Answer, NoAnswer> {
         let deadline = self.deadline();
-        let channel = self.connect(address, deadline).await?;
+        let caller = self.connect(address, deadline).await?;
         match kind {
-            Kind::Own => self.status(channel, deadline).await.map(Answer::Own),
-            Kind::Foreign => self.component_states(role, channel, deadline).await.map(Answer::Foreign),
+            Kind::Own => self.status(caller, deadline).await.map(Answer::Own),
+            Kind::Foreign => self.component_states(role, caller, deadline).await.map(Answer::Foreign),
         }
     }
 
@@ -81,13 +86,15 @@ impl Asker {
     }
 
     /// Connects to `host:port`.
-    pub(super) async fn connect(&self, address: &str, deadline: Instant) -> Result<Channel, NoAnswer> {
-        let connecting = transport::connect(&*self.dial, address, self.limit);
+    pub(super) async fn connect(&self, address: &str, deadline: Instant) -> Result<Caller, NoAnswer> {
+        let settings = LinkSettings { connect_timeout: self.limit, ..LinkSettings::default() };
+        let owner = LinkOwner::default();
+        let connecting = Link::connect(&*self.dial, address, settings, &owner);
         match timeout_at(deadline, connecting).await {
-            Ok(Ok((channel, _fate))) => Ok(channel),
-            Ok(Err(error)) => Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => NoAnswer::Refused,
-                io::ErrorKind::TimedOut => NoAnswer::Late(self.limit),
+            Ok(Ok(link)) => Ok(Caller::of_anybody(link)),
+            Ok(Err(error)) => Err(match error.ended() {
+                Some(Ended::Refused) => NoAnswer::Refused,
+                Some(Ended::Silent(Silence::Timeout)) => NoAnswer::Late(self.limit),
                 _ => NoAnswer::NotConnected(error),
             }),
             Err(_) => Err(NoAnswer::Late(self.limit)),
@@ -95,12 +102,8 @@ impl Asker {
     }
 
     /// `Peer.Status`.
-    pub(super) async fn status(
-        &self,
-        channel: Channel,
-        deadline: Instant,
-    ) -> Result<StatusResponse, NoAnswer> {
-        let mut client = PeerClient::new(channel);
+    pub(super) async fn status(&self, caller: Caller, deadline: Instant) -> Result<StatusResponse, NoAnswer> {
+        let mut client = PeerClient::new(caller);
         self.answer("Peer.Status", deadline, client.status(StatusRequest {})).await
     }
 
@@ -108,28 +111,28 @@ impl Asker {
     pub(super) async fn component_states(
         &self,
         role: &str,
-        channel: Channel,
+        caller: Caller,
         deadline: Instant,
     ) -> Result<ComponentInfo, NoAnswer> {
         const CALL: &str = "GetComponentStates";
         let states: ComponentStates = match role {
             "datacoord" => {
-                let mut client = DataCoordClient::new(channel);
+                let mut client = DataCoordClient::new(caller);
                 let asking = client.get_component_states(GetComponentStatesRequest {});
                 self.answer(CALL, deadline, asking).await?
             }
             "querycoord" => {
-                let mut client = QueryCoordClient::new(channel);
+                let mut client = QueryCoordClient::new(caller);
                 let asking = client.get_component_states(GetComponentStatesRequest {});
                 self.answer(CALL, deadline, asking).await?
             }
             "indexcoord" => {
-                let mut client = IndexCoordClient::new(channel);
+                let mut client = IndexCoordClient::new(caller);
                 let asking = client.get_component_states(GetComponentStatesRequest {});
                 self.answer(CALL, deadline, asking).await?
             }
             _ => {
-                let mut client = RootCoordClient::new(channel);
+                let mut client = RootCoordClient::new(caller);
                 let asking = client.get_component_states(GetComponentStatesRequest {});
                 self.answer(CALL, deadline, asking).await?
             }
@@ -160,6 +163,7 @@ fn text(status: &Status) -> String {
         message => message,
     };
     match status.source() {
+        Some(cause) if cause.to_string() == said => Chain(cause).to_string(),
         Some(cause) => format!("{said}: {}", Chain(cause)),
         None => said.to_owned(),
     }

@@ -70,10 +70,10 @@ struct Said {
 
 async fn ask(asker: &Asker, role: Role, address: &str) -> Result<Said, NoAnswer> {
     let deadline = asker.deadline();
-    let channel = asker.connect(address, deadline).await?;
+    let caller = asker.connect(address, deadline).await?;
     let (component, peer) = tokio::join!(
-        asker.component_states(role.name(), channel.clone(), deadline),
-        asker.status(channel, deadline),
+        asker.component_states(role.name(), caller.clone(), deadline),
+        asker.status(caller, deadline),
     );
     Ok(Said { component, peer })
 }

@@ -15,10 +15,10 @@ use super::{
     table,
 };
 use crate::{
-    election::tasks::Chain,
     etcd::{Etcd, keys::Keys},
     ids::LeaseId,
     net::Dial,
+    telemetry::log::Chain,
 };
 
 /// How often all is looked at again because the ACTIVE key changed hands meanwhile.

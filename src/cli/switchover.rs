@@ -244,11 +244,11 @@ fn readable(instance: &Instance) -> Option<&Session> {
 
 async fn ask(asker: &Asker, active: &Named, to: Option<ServerId>) -> Result<SwitchoverResponse, NotSwitched> {
     let deadline = asker.deadline();
-    let channel = asker
+    let caller = asker
         .connect(&active.address, deadline)
         .await
         .map_err(|error| NotSwitched::Unreachable { active: active.clone(), reason: error.to_string() })?;
-    let mut client = PeerClient::new(channel);
+    let mut client = PeerClient::new(caller);
     let asking = client.switchover(SwitchoverRequest { to_server_id: to.map_or(0, |to| to.0) });
     asker.answer("Peer.Switchover", deadline, asking).await.map_err(|error| {
         let (active, reason) = (active.clone(), error.to_string());

@@ -90,6 +90,11 @@ impl Witness for Telling {
         };
         self.0.lock().events.metrics().pair.proof(result);
     }
+
+    fn write_refused(&self, epoch: Epoch) {
+        tracing::warn!(epoch = epoch.0, "etcd refused a write of a term that is over");
+        self.0.lock().events.metrics().pair.deposed_writes.inc();
+    }
 }
 
 /// How far the lines of a standby have come.

@@ -23,7 +23,7 @@ use crate::{
         rules::Rules,
         session::Session,
         standing::Standing,
-        tasks::{Chain, Ground},
+        tasks::Ground,
         vitals::Vitals,
     },
     etcd::{
@@ -35,6 +35,7 @@ use crate::{
     },
     ids::{Role, ServerId},
     net::Dial,
+    telemetry::log::Chain,
 };
 
 /// One attempt to take a server id.

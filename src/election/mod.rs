@@ -18,6 +18,5 @@ pub mod session;
 pub mod standing;
 pub mod streams;
 pub mod tasks;
-pub mod transport;
 pub mod verdict;
 pub mod vitals;

@@ -97,6 +97,11 @@ pub trait Witness: Send + Sync + fmt::Debug {
     fn proof(&self, proof: Proof) {
         let _ = proof;
     }
+
+    /// Etcd has refused a write of the term of `epoch`, because it is over.
+    fn write_refused(&self, epoch: Epoch) {
+        let _ = epoch;
+    }
 }
 
 /// Tells nobody.

@@ -7,7 +7,7 @@
 //!
 //! A hint is about the term that the peer told of on that very stream.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use milvus_proto::{
     common::StateCode,
@@ -20,14 +20,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    election::{
-        session::Kind,
-        standing::Peer,
-        transport::{self, End, Fate},
-        verdict::Victim,
-    },
+    election::{session::Kind, standing::Peer, verdict::Victim},
     ids::{Epoch, Role, ServerId},
     net::Dial,
+    rpc::{
+        clients::Caller,
+        link::{Ended, Link, LinkOwner, LinkSettings},
+    },
 };
 
 /// Time for a dial and for a first answer; a peer that takes longer is silent.
@@ -79,19 +78,22 @@ pub struct Streams {
     news: mpsc::Sender<News>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    links: LinkOwner,
     followed: HashMap<ServerId, (Target, CancellationToken)>,
 }
 
 impl Streams {
     /// No streams yet; news go to `news`.
     pub fn new(role: Role, own: ServerId, dial: Arc<dyn Dial>, news: mpsc::Sender<News>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         Self {
             role,
             own,
             dial,
             news,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            links: LinkOwner::new(tasks.clone(), stop.clone()),
+            tasks,
+            stop,
             followed: HashMap::new(),
         }
     }
@@ -138,6 +140,7 @@ impl Streams {
             target: target.clone(),
             dial: Arc::clone(&self.dial),
             news: self.news.clone(),
+            links: self.links.clone(),
         };
         self.followed.insert(target.peer.server_id, (target, stop.clone()));
         self.tasks.spawn(async move {
@@ -166,6 +169,7 @@ struct Following {
     target: Target,
     dial: Arc<dyn Dial>,
     news: mpsc::Sender<News>,
+    links: LinkOwner,
 }
 
 /// How one connection came to its end.
@@ -186,13 +190,14 @@ impl Following {
         // What the stream that was just cut had been told; the next dial decides.
         let mut cut: Option<Option<Epoch>> = None;
         loop {
-            let dialled = transport::connect(&*self.dial, &self.target.peer.address, PATIENCE).await;
-            let course = match dialled {
-                Ok((channel, fate)) => match self.target.kind {
-                    Kind::Own => self.listen(channel, fate).await,
-                    Kind::Foreign => self.hold(channel, fate).await,
+            let settings = LinkSettings { connect_timeout: PATIENCE, ..LinkSettings::default() };
+            let address = &self.target.peer.address;
+            let course = match Link::connect(&*self.dial, address, settings, &self.links).await {
+                Ok(link) => match self.target.kind {
+                    Kind::Own => self.listen(link).await,
+                    Kind::Foreign => self.hold(link).await,
                 },
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Course::ClosedUnheard,
+                Err(error) if error.ended() == Some(Ended::Refused) => Course::ClosedUnheard,
                 Err(_) => Course::Silent,
             };
             let told = cut.take();
@@ -221,7 +226,7 @@ impl Following {
         let _ = self.news.send(news).await;
     }
 
-    async fn listen(&self, channel: tonic::transport::Channel, mut fate: Fate) -> Course {
+    async fn listen(&self, link: Link) -> Course {
         let (pledges, mut to_send) = mpsc::channel::<Pledge>(PLEDGES);
         let (requests, outgoing) = mpsc::channel(PLEDGES + 1);
         let hello = Hello {
@@ -234,9 +239,9 @@ impl Following {
         if requests.try_send(first).is_err() {
             return Course::Silent;
         }
-        let mut client = PeerClient::new(channel);
+        let mut client = PeerClient::new(Caller::of_anybody(link.clone()));
         let opening = tokio::time::timeout(PATIENCE, client.watch(ReceiverStream::new(outgoing)));
-        let Ok(Ok(answer)) = opening.await else { return self.unverified(&mut fate).await };
+        let Ok(Ok(answer)) = opening.await else { return Course::Silent };
         let mut events = answer.into_inner();
         let mut verified = false;
         let mut told = None;
@@ -280,26 +285,19 @@ impl Following {
                 }
             }
         }
-        drop(client);
-        match tokio::time::timeout(PATIENCE, fate.ended()).await {
-            Ok(End::ByPeer) if verified => Course::CutByPeer(told),
+        match tokio::time::timeout(PATIENCE, link.ended()).await {
+            Ok(Ended::ByPeer) if verified => Course::CutByPeer(told),
             _ => Course::Silent,
         }
     }
 
-    /// A connection over which nothing could be said.
-    async fn unverified(&self, fate: &mut Fate) -> Course {
-        let ended = tokio::time::timeout(Duration::ZERO, fate.ended()).await;
-        if ended == Ok(End::ByPeer) && !fate.heard() { Course::ClosedUnheard } else { Course::Silent }
-    }
-
     /// A foreign coordinator has no such stream: a plain connection over which it said
     /// who it is takes the stream's place.
-    async fn hold(&self, channel: tonic::transport::Channel, mut fate: Fate) -> Course {
-        let mut client = RootCoordClient::new(channel.clone());
+    async fn hold(&self, link: Link) -> Course {
+        let mut client = RootCoordClient::new(Caller::of_anybody(link.clone()));
         let asking =
             tokio::time::timeout(PATIENCE, client.get_component_states(GetComponentStatesRequest {}));
-        let Ok(Ok(answer)) = asking.await else { return self.unverified(&mut fate).await };
+        let Ok(Ok(answer)) = asking.await else { return Course::Silent };
         let Some(state) = answer.into_inner().state else { return Course::Silent };
         if ServerId(state.node_id) > self.target.peer.server_id {
             return Course::Replaced;
@@ -308,11 +306,11 @@ impl Following {
         {
             return Course::Silent;
         }
-        match fate.ended().await {
+        match link.ended().await {
             // One that is told to end says goodbye, stops listening, and keeps its key until
             // its lease ends; the refused redial that must follow tells it from a mere pause.
-            End::ByPeer | End::Farewell => Course::CutByPeer(self.target.holds),
-            End::Otherwise => Course::Silent,
+            Ended::ByPeer | Ended::Farewell => Course::CutByPeer(self.target.holds),
+            Ended::Refused | Ended::Silent(_) => Course::Silent,
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         rules::{Rule, Rules},
         session::Session,
         standing::Peer,
-        transport,
         verdict::Victim,
     },
     etcd::{
@@ -26,6 +25,11 @@ use crate::{
     },
     ids::{Epoch, LeaseId, Revision, ServerId},
     net::Dial,
+    rpc::{
+        clients::Caller,
+        link::{Link, LinkOwner, LinkSettings},
+    },
+    telemetry::log::Chain,
 };
 
 /// One attempt at a transaction or a lease call.
@@ -214,13 +218,14 @@ impl Ground {
         last_revision: Revision,
     ) -> Result<Epoch, String> {
         let asking = async {
-            let (channel, _fate) = transport::connect(&*self.dial, &to.address, CALL_TIMEOUT)
+            let settings = LinkSettings { connect_timeout: CALL_TIMEOUT, ..LinkSettings::default() };
+            let link = Link::connect(&*self.dial, &to.address, settings, &LinkOwner::default())
                 .await
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| Chain(&error).to_string())?;
             let request =
                 TakeOverRequest { epoch: epoch.0, from_server_id: own.0, last_revision: last_revision.0 };
-            let answer =
-                PeerClient::new(channel).take_over(request).await.map_err(|status| status.to_string())?;
+            let mut client = PeerClient::new(Caller::of_anybody(link));
+            let answer = client.take_over(request).await.map_err(|status| status.to_string())?;
             let answer = answer.into_inner();
             if answer.done { Ok(Epoch(answer.epoch)) } else { Err(answer.reason) }
         };
@@ -237,20 +242,5 @@ impl Ground {
     /// Sends an event to the driver; none is wanted any more once that has ended.
     pub async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
-    }
-}
-
-/// An error with its causes, on one line.
-pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'a));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

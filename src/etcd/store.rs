@@ -22,7 +22,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    election::rules::{Rule, Rules},
+    election::{
+        notes::{NoWitness, Witness},
+        rules::{Rule, Rules},
+    },
     etcd::{
         Etcd,
         call::{CallError, Refusal},
@@ -135,6 +138,7 @@ struct Inner {
     term_over: CancellationToken,
     timeout: Duration,
     rules: Rules,
+    witness: Arc<dyn Witness>,
     fence_lost: CancellationToken,
     ledger: Mutex<Ledger>,
 }
@@ -143,12 +147,14 @@ impl FencedStore {
     /// The store of the term that `fence` stands for. `term_over` is cancelled when the
     /// term is over; `timeout` is how long one attempt may take.
     pub fn new(etcd: Etcd, fence: Fence, term_over: CancellationToken, timeout: Duration) -> Self {
-        Self::under(Rules::default(), etcd, fence, term_over, timeout)
+        Self::under(Rules::default(), Arc::new(NoWitness), etcd, fence, term_over, timeout)
     }
 
-    /// The same under `rules`: all of them, outside simulations.
+    /// The same under `rules`: all of them, outside simulations. `witness` is told of
+    /// every write that the fence kept out.
     pub fn under(
         rules: Rules,
+        witness: Arc<dyn Witness>,
         etcd: Etcd,
         fence: Fence,
         term_over: CancellationToken,
@@ -163,6 +169,7 @@ impl FencedStore {
             term_over,
             timeout,
             rules,
+            witness,
             fence_lost: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -293,6 +300,7 @@ impl FencedStore {
     /// Nothing of this transaction can be in etcd: which guard was it?
     fn guard_failed(&self, attempt: &Attempt, seen: Vec<Option<KeyValue>>) -> WriteError {
         if !self.still_active(&seen) {
+            self.inner.witness.write_refused(self.inner.fence.epoch);
             return self.deposed();
         }
         let keys = attempt.guarded.clone();

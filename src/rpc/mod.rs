@@ -2,6 +2,7 @@
 //! gatehouse, and the clients that follow other components' sessions.
 
 pub mod clients;
+pub mod context;
 pub mod gatehouse;
 pub mod headers;
 mod identity;

@@ -223,6 +223,28 @@ impl Instance {
         self.says("rootcoord is in STANDBY ...", SOON).await
     }
 
+    /// Waits until it has all of etcd's metadata in memory, as of `revision`.
+    ///
+    /// # Panics
+    /// When it hasn't within `limit`, or when the program chose its HTTP port itself.
+    pub async fn mirrors(&self, revision: i64, limit: Duration) {
+        let reached = async {
+            loop {
+                let metrics = self.http("/metrics").await.map(|answer| answer.body).unwrap_or_default();
+                let at = http::metric(&metrics, "milvus_coord_mirror_revision");
+                if at.is_some_and(|at| at >= revision as f64) {
+                    return;
+                }
+                // A metric can only be asked for.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let name = self.process.name();
+        tokio::time::timeout(limit, reached)
+            .await
+            .unwrap_or_else(|_| panic!("{name} does not know revision {revision} after {limit:?}"));
+    }
+
     /// Waits until it says that it serves.
     ///
     /// # Panics

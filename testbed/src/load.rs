@@ -104,6 +104,16 @@ impl From<&Direct> for Target {
 }
 
 impl Load {
+    /// The usual load, once it has got `answers` answers.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`.
+    pub async fn under_way(target: impl Into<Target>, answers: usize, limit: Duration) -> Self {
+        let load = Self::start(target, Shape::default());
+        load.successes(answers, limit).await;
+        load
+    }
+
     /// Starts the callers.
     pub fn start(target: impl Into<Target>, shape: Shape) -> Self {
         let target = target.into();

@@ -25,8 +25,58 @@ enum Mode {
     Release,
 }
 
-/// More than the frames that a connection sends of its own accord, less than any request.
-const A_REQUEST: usize = 100;
+/// What a client sends before its first frame (RFC 9113, section 3.4).
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// Counts the ends of requests or of answers among the frames that go one way. The
+/// bytes alone tell nothing: a server acknowledges and measures as soon as a request
+/// comes in, long before it has carried it out.
+#[derive(Debug, Default)]
+struct Ends {
+    /// Bytes of the preface or of a payload still to come.
+    skip: usize,
+    /// The beginning of a frame's header (RFC 9113, section 4.1).
+    header: Vec<u8>,
+}
+
+impl Ends {
+    const HEADER: usize = 9;
+
+    fn of_requests() -> Self {
+        Self { skip: PREFACE, ..Self::default() }
+    }
+
+    fn of_answers() -> Self {
+        Self::default()
+    }
+
+    /// How many ended within these bytes.
+    fn count(&mut self, mut bytes: &[u8]) -> usize {
+        let mut ends = 0;
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = (Self::HEADER - self.header.len()).min(bytes.len());
+            self.header.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if let [long, mid, short, kind, flags, ..] = self.header[..]
+                && self.header.len() == Self::HEADER
+            {
+                self.skip = usize::from(long) << 16 | usize::from(mid) << 8 | usize::from(short);
+                ends += usize::from(match kind {
+                    // DATA and HEADERS: END_STREAM.
+                    0 | 1 => flags & 1 == 1,
+                    // RST_STREAM.
+                    3 => true,
+                    _ => false,
+                });
+                self.header.clear();
+            }
+        }
+        ends
+    }
+}
 
 /// The way. Answers of the server always pass, as long as the client listens.
 #[derive(Debug)]
@@ -72,7 +122,7 @@ impl LateWay {
     /// Waits until a request is stuck. Whatever is sent from now on, on whichever
     /// connection, is dropped.
     pub(crate) async fn seal(&mut self) {
-        let stuck = self.held.wait_for(|bytes| *bytes > A_REQUEST);
+        let stuck = self.held.wait_for(|requests| *requests > 0);
         timeout(PATIENCE, stuck).await.expect("a request within the time").unwrap();
         self.mode.send_replace(Mode::Seal);
     }
@@ -101,6 +151,7 @@ async fn carry(
     let (mut client_in, mut client_out) = client.into_split();
     let (mut server_in, mut server_out) = server.into_split();
     let mut kept = Vec::new();
+    let (mut requests, mut answers) = (Ends::of_requests(), Ends::of_answers());
     let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut client_lives = true;
     // Something of this connection was dropped: the rest makes no sense to the server.
@@ -110,6 +161,7 @@ async fn carry(
             read = client_in.read(&mut up), if client_lives => {
                 let count = read.unwrap_or(0);
                 client_lives = count > 0;
+                let ended = requests.count(&up[..count]);
                 let now = *mode.borrow();
                 match now {
                     Mode::Pass | Mode::Release if count > 0 && !torn => {
@@ -118,7 +170,7 @@ async fn carry(
                     Mode::Pass | Mode::Release if !torn => return,
                     Mode::Hold => {
                         kept.extend_from_slice(&up[..count]);
-                        held.send_modify(|bytes| *bytes += count);
+                        held.send_modify(|requests| *requests += ended);
                         torn = true;
                     }
                     Mode::Seal => torn = true,
@@ -130,8 +182,9 @@ async fn carry(
                 if count == 0 {
                     return;
                 }
-                if *mode.borrow() == Mode::Release {
-                    arrived.send_modify(|bytes| *bytes += count);
+                let ended = answers.count(&down[..count]);
+                if ended > 0 && *mode.borrow() == Mode::Release {
+                    arrived.send_modify(|answers| *answers += ended);
                 }
                 // The client may be gone; the server shall not know.
                 let _ = client_out.write_all(&down[..count]).await;

@@ -1,9 +1,20 @@
 //! Writes within a term and after it: late ones, lost answers, foreign hands.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use etcd_client::{Compare, CompareOp, TxnOp};
 use milvus_coord::{
+    clock::BootInstant,
+    election::{
+        notes::{Note, Witness},
+        rules::Rules,
+    },
     etcd::{
         Etcd,
         batch::{Batch, Change},
@@ -181,13 +192,33 @@ async fn a_first_attempt_that_landed_unheard_is_recognised() {
     assert_eq!(found.header.revision, committed.revision, "it was carried out once");
 }
 
+/// Counts what the fence kept out.
+#[derive(Debug, Default)]
+struct Refusals(AtomicUsize);
+
+impl Witness for Refusals {
+    fn note(&self, _: BootInstant, _: &Note) {}
+
+    fn write_refused(&self, _: Epoch) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn a_deposed_writer_learns_it_and_changes_nothing() {
     let servers = Servers::single().await.unwrap();
     let etcd = connect(servers.endpoints());
     let fence = win(&etcd, "a1", None).await;
     let epoch = fence.epoch;
-    let (store, _) = store(&etcd, fence, LIMIT);
+    let refusals = Arc::new(Refusals::default());
+    let store = FencedStore::under(
+        Rules::default(),
+        refusals.clone(),
+        etcd.clone(),
+        fence,
+        CancellationToken::new(),
+        LIMIT,
+    );
     win(&etcd, "s", None).await;
     for end in [
         store.commit(write(Guard::Absent("meta/w".into()), "v")).await,
@@ -197,6 +228,7 @@ async fn a_deposed_writer_learns_it_and_changes_nothing() {
     }
     assert!(store.fence_lost().is_cancelled());
     assert_eq!(value(&etcd, "meta/w").await, None);
+    assert_eq!(refusals.0.load(Ordering::Relaxed), 1, "what is known to be over is not sent");
 }
 
 #[tokio::test]

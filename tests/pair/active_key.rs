@@ -1,10 +1,6 @@
 //! Hands on the ACTIVE key: deleted, overwritten, its lease revoked.
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    instance::Instance,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, instance::Instance, load::Load};
 
 use crate::bounds::{FAST, LEASE, LONG_LEASE, PROGRAM, SOON};
 
@@ -13,8 +9,7 @@ async fn survives(bed: &Bed, pair: (&Instance, &Instance), blow: impl AsyncFnOnc
     let ids = [bed.session_of(pair.0).await.server_id, bed.session_of(pair.1).await.server_id];
     let old = bed.active().await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     let struck = std::time::Instant::now();
     blow().await;
     let next = bed.sessions().await.wait_active("a new term", FAST, |s| s.revision > old.revision).await;

@@ -2,13 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    faketime::Faketime,
-    grpc::Span,
-    load::{Load, Shape},
-    or_skip,
-};
+use milvus_coord_testbed::{bed::Bed, faketime::Faketime, grpc::Span, load::Load, or_skip};
 
 use crate::bounds::{FAST, PROGRAM, SOON};
 
@@ -25,8 +19,7 @@ async fn a_jump_neither_way_breaks_the_order_and_no_jump_ahead_is_followed() {
     let clock = or_skip!(Faketime::new(bed.etcd.folder()));
     let (first, second) = bed.pair_of(bed.plan("first").by(&clock), bed.plan("second")).await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
 
     for jump in [3600, -3600, 86_400 * 400, 0] {
         clock.set(jump).unwrap();
@@ -53,8 +46,7 @@ async fn a_successor_whose_clock_is_behind_goes_on_from_the_window() {
     clock.set(-7200).unwrap();
     let (first, second) = bed.pair_of(bed.plan("first"), bed.plan("second").by(&clock)).await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     let killed = first.kill().await;
     second.serves(FAST).await;
     load.success_since(killed, FAST).await;

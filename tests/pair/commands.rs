@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    instance::Instance,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, instance::Instance, load::Load};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -118,8 +114,7 @@ async fn switchover_changes_the_roles_without_a_failed_call_and_back() {
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
     let ids = [bed.session_of(&first).await.server_id, bed.session_of(&second).await.server_id];
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     for (round, to) in [&second, &first, &second].into_iter().enumerate() {
         client.create_database(&format!("d{round}")).await.unwrap();
         let from = if to.address() == first.address() { &second } else { &first };
@@ -164,8 +159,7 @@ async fn switchover_without_a_standby_fails_and_disturbs_nobody() {
     let only = bed.plan("only").start();
     only.serves(SOON).await;
     let term = bed.active().await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&bed.client().await, 100, SOON).await;
     for arguments in [&["switchover", "rootcoord"][..], &["switchover", "rootcoord", "--to", "999"]] {
         let output = milvus_coord(&bed, arguments, None).await;
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, load::Load};
 
 use crate::bounds::{LEASE, PROGRAM, SHORT_LEASE, SOON};
 
@@ -15,8 +12,7 @@ async fn a_short_outage_ends_no_term_and_timestamps_go_on() {
     let (first, second) = bed.pair().await;
     let term = bed.active().await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
 
     bed.etcd.stop(0).unwrap();
     let down = Instant::now();
@@ -63,8 +59,7 @@ async fn after_an_outage_longer_than_the_lease_the_same_processes_serve_again() 
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
     let client = bed.client().await;
     client.create_database("kept").await.unwrap();
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     bed.etcd.stop(0).unwrap();
     // The length of the fault.
     tokio::time::sleep(Duration::from_secs(u64::from(SHORT_LEASE) * 2)).await;
@@ -87,8 +82,7 @@ async fn after_an_outage_longer_than_the_lease_the_same_processes_serve_again() 
 async fn a_frozen_etcd_is_an_outage_like_any_other() {
     let bed = Bed::new(PROGRAM).await;
     let (_first, _second) = bed.pair().await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&bed.client().await, 100, SOON).await;
     bed.etcd.freeze(0).unwrap();
     // The length of the fault.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -106,8 +100,7 @@ async fn a_takeover_right_after_an_outage_loses_nothing() {
     let (first, second) = bed.pair().await;
     let client = bed.client().await;
     client.create_database("kept").await.unwrap();
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     bed.etcd.stop(0).unwrap();
     let killed = first.kill().await;
     bed.etcd.start_again(0).await.unwrap();

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, load::Load};
 
 use crate::bounds::{FAST, PROGRAM, SOON};
 
@@ -14,8 +11,7 @@ async fn a_window_set_back_by_hand_is_put_right_before_it_can_do_harm() {
     let bed = Bed::new(PROGRAM).await;
     let (first, second) = bed.pair().await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     let mut store = bed.store().await;
     let window = "by-dev/kv/gid/timestamp";
     store.put(window, 1_u64.to_be_bytes(), None).await.unwrap();

@@ -26,8 +26,7 @@ async fn a_frozen_active_one_is_replaced_and_answers_nothing_old_when_it_wakes()
     // The calls on their way to it hang, as with any server that stands still.
     active.process.freeze().await;
     standby.serves(LEASE_END).await;
-    let newcomers = Load::start(&client.separate(), Shape::default());
-    newcomers.successes(100, SOON).await;
+    let newcomers = Load::under_way(&client.separate(), 100, SOON).await;
 
     let before = active.process.log.mark();
     let woken = active.process.thaw();
@@ -54,8 +53,7 @@ async fn a_short_stop_ends_no_term_and_breaks_no_order() {
     let bed = Bed::new(PROGRAM).await;
     let (active, _standby) = bed.pair().await;
     let term = bed.active().await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&bed.client().await, 100, SOON).await;
     for millis in [50, 300, 1000] {
         active.process.freeze().await;
         // The length of the fault, not a wait for anything.

@@ -3,11 +3,7 @@
 use std::time::Instant;
 
 use etcd_client::Client;
-use milvus_coord_testbed::{
-    bed::Bed,
-    etcd::Options,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, etcd::Options, load::Load};
 
 use crate::bounds::{PROGRAM, SOON};
 
@@ -30,8 +26,7 @@ async fn no_member_is_missed_whichever_it_is() {
     let (first, second) = bed.pair().await;
     let term = bed.active().await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
 
     // The leader each time: the others elect a new one.
     for round in 0..3 {
@@ -56,8 +51,7 @@ async fn a_takeover_works_with_a_member_missing() {
     let mut bed = Bed::with(PROGRAM, Options::members(3)).await;
     let (first, second) = bed.pair().await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
     let member = leader(&bed).await;
     bed.etcd.kill(member);
     let killed = first.kill().await;

@@ -54,9 +54,7 @@ impl Scene {
 async fn loyal_to(bed: &Bed, instance: &Instance) -> Load {
     let id = bed.session_of(instance).await.server_id;
     let direct = Direct::connect(&instance.address(), Some(id)).await.unwrap();
-    let load = Load::start(&direct, Shape::default());
-    load.successes(100, SOON).await;
-    load
+    Load::under_way(&direct, 100, SOON).await
 }
 
 #[test]
@@ -66,8 +64,7 @@ fn an_active_one_cut_off_from_etcd_and_standby_answers_nobody_once_it_is_replace
     scene.play(SHORT_LEASE, async |bed, first, second| {
         let client = bed.client().await;
         // Both kinds of callers still reach the one that is cut off.
-        let following = Load::start(&client, Shape::default());
-        following.successes(100, SOON).await;
+        let following = Load::under_way(&client, 100, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
 
         network.cut(scene.a(), scene.store());
@@ -148,8 +145,7 @@ fn a_firewall_between_the_two_that_looks_like_death_costs_no_order_and_no_ping_p
     let network = &scene.network;
     scene.play(LONG_LEASE, async |bed, first, second| {
         let client = bed.client().await;
-        let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        let load = Load::under_way(&client, 100, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
         network.reject(scene.a(), scene.b());
         network.reject(scene.b(), scene.a());
@@ -171,8 +167,7 @@ fn a_lying_refusal_deposes_the_one_that_lives_without_breaking_the_order() {
     let network = &scene.network;
     scene.play(LONG_LEASE, async |bed, first, second| {
         let client = bed.client().await;
-        let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        let load = Load::under_way(&client, 100, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
         // Only what the standby sends to the active one is answered with a reset; both
         // have etcd, and the clients have both.
@@ -227,8 +222,7 @@ fn depose_by_a_lie(in_order: impl AsyncFnOnce(&dyn Fn(), &dyn Fn(), &Instance) +
         let first = plan("first", scene.a()).through(&slow.address());
         let (first, second) = bed.pair_of(first, plan("second", scene.b())).await;
         let client = bed.client().await;
-        let load = Load::start(&client, Shape::default());
-        load.successes(500, SOON).await;
+        let load = Load::under_way(&client, 500, SOON).await;
         let loyal = loyal_to(&bed, &first).await;
         let term = bed.active().await;
 
@@ -254,8 +248,7 @@ fn a_network_that_loses_one_way_only_ends_in_exactly_one_that_serves() {
     let network = &scene.network;
     scene.play(SHORT_LEASE, async |bed, first, second| {
         let client = bed.client().await;
-        let load = Load::start(&client, Shape::default());
-        load.successes(100, SOON).await;
+        let load = Load::under_way(&client, 100, SOON).await;
         // etcd hears it, but it does not hear etcd.
         network.cut_one_way(scene.store(), scene.a());
         bed.wait_active(&second, LEASE_END).await;

@@ -1,10 +1,6 @@
 //! A supervisor that starts a killed instance again, at the same address, at once.
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    instance::Plan,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, instance::Plan, load::Load};
 
 use crate::bounds::{FAST, LEASE, LONG_LEASE, PROGRAM, SOON};
 
@@ -40,8 +36,7 @@ async fn a_restarted_active_one_hides_no_death_from_its_standby() {
     let bed = Bed::new(PROGRAM).await;
     let plan = |name| bed.elsewhere(name).set(LEASE, LONG_LEASE);
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(500, SOON).await;
+    let load = Load::under_way(&bed.client().await, 500, SOON).await;
     let killed = first.kill().await;
     let again = first.plan().start();
     load.success_since(killed, FAST).await;

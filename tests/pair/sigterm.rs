@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, load::Load};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +14,7 @@ async fn the_active_one_hands_over_without_a_failed_call() {
     let plan = |name| bed.elsewhere(name).set(LEASE, LONG_LEASE);
     let (active, standby) = bed.pair_of(plan("first"), plan("second")).await;
     let client = bed.client().await;
-    let load = Load::start(&client, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&client, 100, SOON).await;
 
     // Names are made all the time, one after the other, by a caller of its own.
     let stop = CancellationToken::new();

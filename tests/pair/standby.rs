@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use milvus_coord_testbed::{
-    bed::Bed,
-    load::{Load, Shape},
-};
+use milvus_coord_testbed::{bed::Bed, load::Load};
 use milvus_proto::common::StateCode;
 
 use crate::bounds::{FAST, LEASE, LEASE_END, LONG_LEASE, PROGRAM, SHORT_LEASE, SOON};
@@ -45,8 +42,7 @@ async fn killed_it_costs_no_call() {
     let bed = Bed::new(PROGRAM).await;
     let (_active, standby) = bed.pair().await;
     let term = bed.active().await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(100, SOON).await;
+    let load = Load::under_way(&bed.client().await, 100, SOON).await;
     standby.kill().await;
     load.successes(500, SOON).await;
     let history = load.stop().await;

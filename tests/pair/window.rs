@@ -50,8 +50,7 @@ async fn with_a_proof_for_each_answer_the_pair_serves_and_takes_over_too() {
     let bed = Bed::new(PROGRAM).await;
     let plan = |name| bed.plan(name).set(LEASE, LONG_LEASE).set("common.activeStandby.strict", true);
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
-    let load = Load::start(&bed.client().await, Shape::default());
-    load.successes(200, SOON).await;
+    let load = Load::under_way(&bed.client().await, 200, SOON).await;
     let killed = first.kill().await;
     second.serves(FAST).await;
     load.success_since(killed, FAST).await;

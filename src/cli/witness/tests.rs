@@ -534,6 +534,14 @@ fn proofs_are_counted() {
 }
 
 #[test]
+fn writes_that_the_fence_kept_out_are_counted() {
+    let driver = Driver::new(true);
+    let lines = lines_of(LogLevel::Info, || driver.telling.write_refused(Epoch(168)));
+    assert_eq!(lines, [r#"[WARN] ["etcd refused a write of a term that is over"] [epoch=168]"#]);
+    assert_eq!(driver.series("deposed_writes"), ["milvus_coord_deposed_writes_total 1"]);
+}
+
+#[test]
 fn reloads_and_detours_are_counted() {
     use crate::{
         election::observer::MirrorListener as _,

@@ -144,6 +144,7 @@ impl Running {
         let fence = Fence { active_key: ground.active_key.clone(), epoch };
         let store = FencedStore::under(
             ground.rules,
+            Arc::clone(&self.driver.witness),
             ground.etcd.clone(),
             fence,
             over.clone(),

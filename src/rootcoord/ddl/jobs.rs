@@ -17,6 +17,7 @@ use crate::{
         model::{Collection, Partition, State},
         partitions,
     },
+    rpc::context::carried,
     tso::hybrid::Timestamp,
 };
 
@@ -126,10 +127,10 @@ impl Tools {
     /// Runs beside everything else until it ends or the term does.
     pub(super) fn job(&self, run: impl Future<Output = Step<()>> + Send + 'static) {
         let stop = self.stop.clone();
-        self.jobs.spawn(async move {
+        self.jobs.spawn(carried(async move {
             // The end of the term, which is how a job may end.
             _ = stop.run_until_cancelled(run).await;
-        });
+        }));
     }
 
     /// Takes up what an earlier term has left half done.

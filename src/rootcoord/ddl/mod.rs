@@ -57,6 +57,7 @@ use crate::{
         peers::{Called, Peers},
         tick::Ticker,
     },
+    rpc::context::carried,
     tso::{hybrid::Timestamp, ids::Ids, timestamps::Timestamps},
 };
 
@@ -223,7 +224,7 @@ impl Ddl {
             // A client that no longer waits has been told to ask again.
             _ = answer.send(Outcome { result, waited });
         };
-        tools.requests.spawn(tools.stop.clone().run_until_cancelled_owned(run));
+        tools.requests.spawn(tools.stop.clone().run_until_cancelled_owned(carried(run)));
         match tokio::time::timeout(self.patience, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => failed(Failure::NoTerm),

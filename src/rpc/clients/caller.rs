@@ -15,6 +15,7 @@ use crate::{
     ids::ServerId,
     net::BoxFuture,
     rpc::{
+        context::pass_on,
         headers::{CLUSTER, MEMBER, SERVER_ID, SOURCE_ID},
         link::{Link, LinkBody, LinkError},
     },
@@ -23,18 +24,24 @@ use crate::{
 /// Nobody reads it here, and the gRPC library panics if it isn't base64.
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
-/// What generated clients call through: every call names cluster, receiver and sender.
+/// What generated clients call through: every call passes on the
+/// [context](crate::rpc::context) of the call that it is made for.
 #[derive(Clone, Debug)]
 pub struct Caller {
     link: Link,
-    cluster: HeaderValue,
-    server_id: HeaderValue,
+    /// The names of cluster and receiver.
+    address: Option<(HeaderValue, HeaderValue)>,
 }
 
 impl Caller {
-    /// Calls `to` over `link`.
+    /// Calls `to` over `link`; every call names cluster, receiver and sender.
     pub(super) fn new(link: Link, cluster: HeaderValue, to: ServerId) -> Self {
-        Self { link, cluster, server_id: HeaderValue::from(to.0) }
+        Self { link, address: Some((cluster, HeaderValue::from(to.0))) }
+    }
+
+    /// Calls whoever is at the other end of `link`.
+    pub fn of_anybody(link: Link) -> Self {
+        Self { link, address: None }
     }
 }
 
@@ -49,9 +56,12 @@ impl tower::Service<http::Request<Body>> for Caller {
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let headers = request.headers_mut();
-        headers.insert(CLUSTER, self.cluster.clone());
-        headers.insert(SERVER_ID, self.server_id.clone());
-        headers.insert(SOURCE_ID, MEMBER);
+        pass_on(headers);
+        if let Some((cluster, server_id)) = &self.address {
+            headers.insert(CLUSTER, cluster.clone());
+            headers.insert(SERVER_ID, server_id.clone());
+            headers.insert(SOURCE_ID, MEMBER);
+        }
         let link = self.link.clone();
         Box::pin(async move {
             let mut response = link.send(request).await.map_err(unavailable)?;

@@ -5,9 +5,7 @@
 //! living peer (a time-out of ours, no route, no free descriptor here, a name that
 //! can't be looked up) is silence, and so is everything that is not understood.
 
-use std::{error::Error, fmt, io};
-
-use crate::rpc::link::LinkError;
+use std::{fmt, io};
 
 /// How a connection ended, or an attempt to make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +14,8 @@ pub enum Ended {
     ByPeer,
     /// The peer refused a new connection, or ended it before its first byte.
     Refused,
+    /// This side closed it right after the peer had spoken: it said goodbye in good order.
+    Farewell,
     /// Nothing that the peer did.
     Silent(Silence),
 }
@@ -36,6 +36,7 @@ impl fmt::Display for Ended {
         f.write_str(match self {
             Self::ByPeer => "ended by the peer",
             Self::Refused => "refused",
+            Self::Farewell => "closed in good order",
             Self::Silent(Silence::Timeout) => "no answer in time",
             Self::Silent(Silence::Unreachable) => "unreachable",
             Self::Silent(Silence::Other) => "ended here",
@@ -74,52 +75,8 @@ fn silence(kind: io::ErrorKind) -> Silence {
     }
 }
 
-/// What an error says of the peer, by the first of its causes that says something.
-///
-/// Errors of a [`Link`](super::Link) carry what the socket showed. Without one in
-/// the chain, a broken pipe means nothing: the HTTP/2 layer reports it for
-/// connections that ended on this side, too.
-pub fn classify_end(error: &(dyn Error + 'static)) -> Ended {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(ended) = error.downcast_ref::<LinkError>().and_then(LinkError::ended) {
-            return ended;
-        }
-        if let Some(h2) = error.downcast_ref::<h2::Error>() {
-            return h2.get_io().map_or(Ended::Silent(Silence::Other), of_io);
-        }
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
-            return Ended::Silent(Silence::Timeout);
-        }
-        if error.is::<tokio::time::error::Elapsed>() {
-            return Ended::Silent(Silence::Timeout);
-        }
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            match io.get_ref() {
-                // The standard library's source() steps over the error inside.
-                Some(inner) => {
-                    let inner = classify_end(inner);
-                    return if inner == Ended::Silent(Silence::Other) { of_io(io) } else { inner };
-                }
-                None => return of_io(io),
-            }
-        }
-        next = error.source();
-    }
-    Ended::Silent(Silence::Other)
-}
-
-fn of_io(error: &io::Error) -> Ended {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Ended::Refused,
-        kind => Ended::of_stream(kind),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use nix::errno::Errno;
 
     use super::*;
@@ -152,21 +109,5 @@ mod tests {
             assert_eq!(Ended::of_dial(kind), at_dial, "{errno} while connecting");
             assert_eq!(Ended::of_stream(kind), on_stream, "{errno} on a connection");
         }
-    }
-
-    #[test]
-    fn causes_are_searched() {
-        let io = |errno: Errno| io::Error::from_raw_os_error(errno as i32);
-        let status = |source: Arc<dyn Error + Send + Sync>| {
-            let mut status = tonic::Status::unavailable("x");
-            status.set_source(source);
-            status
-        };
-        assert_eq!(classify_end(&status(Arc::new(io(Errno::ECONNREFUSED)))), Ended::Refused);
-        assert_eq!(classify_end(&status(Arc::new(io(Errno::ECONNRESET)))), Ended::ByPeer);
-        assert_eq!(classify_end(&io::Error::other(io(Errno::ECONNRESET))), Ended::ByPeer);
-        assert_eq!(classify_end(&io::Error::new(io::ErrorKind::TimedOut, "late")), TIMEOUT);
-        assert_eq!(classify_end(&tonic::Status::unavailable("connection refused")), OTHER);
-        assert_eq!(classify_end(&h2::Error::from(h2::Reason::INTERNAL_ERROR)), OTHER);
     }
 }

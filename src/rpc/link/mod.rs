@@ -28,7 +28,7 @@ pub(crate) use self::owner::Tasks;
 use self::wire::{Wire, WireLog};
 pub use self::{
     body::LinkBody,
-    ended::{Ended, Silence, classify_end},
+    ended::{Ended, Silence},
     owner::LinkOwner,
     slot::Slot,
 };
@@ -208,14 +208,15 @@ impl Link {
             let stop = owner.stop.clone();
             owner.tasks.spawn(async move {
                 let result = stop.run_until_cancelled(connection).await;
+                let own = match &result {
+                    Some(Err(error)) if error.is_timeout() => Ended::Silent(Silence::Timeout),
+                    Some(_) if wire.given_up_on_a_word() => Ended::Farewell,
+                    _ => Ended::Silent(Silence::Other),
+                };
                 // The HTTP/2 layer has a task of its own for the socket.
                 wire.cut();
                 if let Some(link) = watched.upgrade() {
-                    let quiet = match &result {
-                        Some(Err(error)) if error.is_timeout() => Silence::Timeout,
-                        _ => Silence::Other,
-                    };
-                    let _ = link.end.set(wire.end().unwrap_or(Ended::Silent(quiet)));
+                    let _ = link.end.set(wire.end().unwrap_or(own));
                 }
                 over.cancel();
             });

@@ -11,19 +11,29 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::task::AtomicWaker;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{net::BoxIo, rpc::link::ended::Ended};
+
+/// The HTTP/2 layer acts upon a goodbye at once; a ping that is not answered takes seconds.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is known of a socket, shared with its user.
 #[derive(Debug, Default)]
 pub(super) struct WireLog {
     /// Cancelled at the peer's first byte.
     heard: CancellationToken,
+    /// When it spoke last.
+    heard_at: Mutex<Option<Instant>>,
     /// The first end that was seen; a FIN is `UnexpectedEof`.
     end: OnceLock<io::ErrorKind>,
     cut: AtomicBool,
@@ -40,6 +50,13 @@ impl WireLog {
     pub(super) fn end(&self) -> Option<Ended> {
         let kind = *self.end.get()?;
         Some(if self.heard.is_cancelled() { Ended::of_stream(kind) } else { Ended::of_dial(kind) })
+    }
+
+    /// The HTTP/2 layer has given the connection up of its own accord: had the peer spoken
+    /// just before?
+    pub(super) fn given_up_on_a_word(&self) -> bool {
+        let cut = self.cut.load(Ordering::Acquire);
+        !cut && self.heard_at.lock().is_some_and(|at| at.elapsed() < FAREWELL)
     }
 
     /// Ends the connection at once: the next look at the socket fails, and closes it.
@@ -99,6 +116,7 @@ impl AsyncRead for Wire {
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         match &result {
             Ok(()) if buf.filled().len() > before => {
+                *self.log.heard_at.lock() = Some(Instant::now());
                 if !self.log.heard.is_cancelled() {
                     self.log.heard.cancel();
                 }

@@ -17,7 +17,10 @@ use std::{
 use tonic::{Status, body::Body};
 
 use super::{Inbound, Services, services::Answer};
-use crate::rpc::gatehouse::{Admitted, Detour, Gatehouse, Look};
+use crate::rpc::{
+    context::CallContext,
+    gatehouse::{Admitted, Detour, Gatehouse, Look},
+};
 
 pub(super) struct Front {
     services: Services,
@@ -48,7 +51,15 @@ impl Front {
             return (entry.handler.handle(request), None);
         }
         match self.gatehouse.look(&request) {
-            Look::Serve(admitted) => (entry.handler.handle(request), Some(admitted)),
+            Look::Serve(admitted) => {
+                let context = CallContext::read(path, request.headers());
+                let answer = entry.handler.handle(request);
+                let answer = match context {
+                    Some(context) => Box::pin(context.scope(answer)),
+                    None => answer,
+                };
+                (answer, Some(admitted))
+            }
             Look::Detour(address) => {
                 let front = self.clone();
                 let detour = async move {

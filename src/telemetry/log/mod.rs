@@ -10,6 +10,7 @@
 //! A span that carries `traceID` shall be made at level ERROR, so that no log level
 //! hides it.
 
+mod call;
 mod destination;
 mod duration;
 mod file;
@@ -27,25 +28,25 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tracing::Dispatch;
 use tracing_subscriber::{
-    Registry,
-    filter::Targets,
+    EnvFilter, Registry,
     layer::{Layer, SubscriberExt},
     reload,
     util::SubscriberInitExt,
 };
 
+pub use self::{
+    call::call_span,
+    duration::GoDuration,
+    layer::Chain,
+    level::{LogLevel, UnknownLevel},
+    line::LogFormat,
+};
 use self::{
     destination::{Condition, Stream, stderr},
     file::{Retention, RotatedFile},
     layer::LogLayer,
     line::Formatter,
     spool::Spool,
-};
-pub use self::{
-    duration::GoDuration,
-    layer::Chain,
-    level::{LogLevel, UnknownLevel},
-    line::LogFormat,
 };
 use crate::{
     clock::Clock,
@@ -143,7 +144,7 @@ pub fn start(
         destinations.push(spool);
     }
     let layer = LogLayer { formatter, clock, destinations: destinations.clone() };
-    let (filter, reload) = reload::Layer::new(targets(settings.level, settings.libraries));
+    let (filter, reload) = reload::Layer::new(call::filter(settings.level, settings.libraries));
     let dispatch = Dispatch::new(Registry::default().with(layer.with_filter(filter)));
     let handle = LogHandle {
         inner: Arc::new(Inner {
@@ -154,10 +155,6 @@ pub fn start(
         }),
     };
     Ok(LogGuard { dispatch, handle, destinations })
-}
-
-fn targets(own: LogLevel, libraries: LogLevel) -> Targets {
-    Targets::new().with_default(libraries.filter()).with_target(OWN_TARGET, own.filter())
 }
 
 /// Owns the log's threads. Dropping it writes what waits.
@@ -211,7 +208,7 @@ impl fmt::Debug for LogGuard {
 struct Inner {
     level: Mutex<LogLevel>,
     libraries: LogLevel,
-    reload: reload::Handle<Targets, Registry>,
+    reload: reload::Handle<EnvFilter, Registry>,
     named: Option<(Role, Arc<Spool>)>,
 }
 
@@ -231,7 +228,7 @@ impl LogHandle {
     pub fn set_level(&self, level: LogLevel) {
         let mut current = self.inner.level.lock();
         // Fails only when the log is gone, and with it the question.
-        if self.inner.reload.reload(targets(level, self.inner.libraries)).is_ok() {
+        if self.inner.reload.reload(call::filter(level, self.inner.libraries)).is_ok() {
             *current = level;
         }
     }

@@ -60,21 +60,18 @@ pub(super) fn late_write_of_a_frozen_one(director: &mut Director<'_>) -> Played 
 /// A firewall that refuses makes a standby depose one that lives, and that can't hear of it.
 pub(super) fn deposed_and_deaf(director: &mut Director<'_>) -> Played {
     let (active, standby) = pair(director)?;
-    director.begin(Fault::CutFromEtcd(active, None));
-    director.begin(Fault::Reject(standby, active, true));
-    let terms = director.terms();
-    director.term_after(terms)?;
-    director.given(1, &Call::Timestamps(1))?;
-    director.call(0, Call::Timestamps(1))?;
-    director.end(Fault::CutFromEtcd(active, None));
-    director.end(Fault::Reject(standby, active, true));
-    Ok(())
+    depose_the_deaf(director, active, standby)
 }
 
 /// The same, just after it has proven that it is the active one: for W it may answer.
 pub(super) fn deposed_with_a_young_proof(director: &mut Director<'_>) -> Played {
     let (active, standby) = pair(director)?;
     director.given(0, &Call::Timestamps(1))?;
+    depose_the_deaf(director, active, standby)
+}
+
+/// Both are asked once the standby has deposed the active one, which etcd can't tell of it.
+fn depose_the_deaf(director: &mut Director<'_>, active: Target, standby: Target) -> Played {
     director.begin(Fault::CutFromEtcd(active, None));
     director.begin(Fault::Reject(standby, active, true));
     let terms = director.terms();
