@@ -126,5 +126,5 @@ async fn who_does_not_answer_is_unreachable() {
     );
     let (exit, line) = asked("nowhere".to_owned(), LIMIT).await;
     assert_eq!(exit, Exit::HealthUnreachable);
-    assert!(line.contains("no port in address"), "{line}");
+    assert!(line.contains("no address of the form host:port"), "{line}");
 }

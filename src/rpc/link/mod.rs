@@ -67,7 +67,7 @@ impl Default for LinkSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// Not of the form `host:port`.
-    #[error("{0:?} is no address")]
+    #[error("{0:?} is no address of the form host:port")]
     Address(String),
     /// No connection came about: certainly not processed.
     #[error("no connection to {address}: {ended}")]
