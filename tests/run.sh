@@ -14,12 +14,13 @@ root=$PWD
 # shellcheck source=scripts/setup.sh
 . scripts/setup.sh
 
-layers=(scripts fmt clippy unit wire simulation etcd processes cluster)
+layers=(scripts fmt clippy deploy unit wire simulation etcd processes cluster)
 describe() {
     case $1 in
     scripts) echo "shellcheck of the scripts" ;;
     fmt) echo "formatting" ;;
     clippy) echo "lints, warnings as errors" ;;
+    deploy) echo "the files of compose, Swarm and Helm" ;;
     unit) echo "decisions, codecs, configuration: examples and properties" ;;
     wire) echo "the compiled interface against the facts of Milvus 2.3.5" ;;
     simulation) echo "faults under a simulated network, clock and etcd" ;;
@@ -245,6 +246,9 @@ if wants cluster; then
     setup_pymilvus || setup_say "without pymilvus: tests that need it are skipped"
 fi
 
+# No compiled one.
+printf 'deploy\t%s\ttests/deploy\t%s\n' "$root" "$root/tests/deploy/run.sh" >"$scratch/programs"
+
 # Everything is compiled once, before the first test is timed.
 if wants unit wire simulation etcd processes cluster; then
     printf '\n==== build: all test programs (some minutes the first time)\n'
@@ -257,14 +261,15 @@ if wants unit wire simulation etcd processes cluster; then
             "$scratch/built" | while IFS=$'\t' read -r folder source program; do
             source=${source#"$root"/}
             printf '%s\t%s\t%s\t%s\n' "$(layer_of "$source")" "$folder" "$source" "$program"
-        done >"$scratch/programs"
-        printf '    %s test programs in %s s\n' "$(wc -l <"$scratch/programs")" $((SECONDS - since))
+        done >"$scratch/compiled"
+        printf '    %s test programs in %s s\n' "$(wc -l <"$scratch/compiled")" $((SECONDS - since))
+        cat "$scratch/compiled" >>"$scratch/programs"
     else
         note build 0 1 0 $((SECONDS - since)) "FAILED: the tests do not compile"
         # Formatting and lints still have something to say.
         remaining=()
         for layer in "${wanted[@]}"; do
-            case $layer in scripts | fmt | clippy) remaining+=("$layer") ;; esac
+            case $layer in scripts | fmt | clippy | deploy) remaining+=("$layer") ;; esac
         done
         wanted=("${remaining[@]}")
     fi

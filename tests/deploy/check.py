@@ -1,0 +1,229 @@
+"""Checks the files by which milvus-coord is deployed, without starting anything.
+
+Each test is a function whose name is the promise. Prints what the test programs of this
+project print; a test whose tool is missing is skipped, with the reason.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "docker" / "compose.yaml"
+STACK = ROOT / "docker" / "swarm" / "stack.yaml"
+CHART = ROOT / "docker" / "chart"
+ETCD = ["--set", "externalEtcd.endpoints={etcd-0:2379,etcd-1:2379}"]
+KAFKA = ["--set", "externalKafka.enabled=true,externalKafka.brokerList=kafka:9092"]
+# The oldest that the chart admits, and a recent one.
+KUBERNETES = ["1.25.0", "1.34.0"]
+
+try:
+    import kubernetes_validate
+    import yaml
+except ImportError:
+    kubernetes_validate = yaml = None
+
+
+class Skip(Exception):
+    """This can't be checked here."""
+
+
+def run(command, environment=None, fails=False):
+    """What the command prints; `fails`: it must fail, and what it complains about."""
+    environment = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode != 0) == fails, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stderr if fails else done.stdout
+
+
+def needs_yaml():
+    if yaml is None:
+        raise Skip("kubernetes-validate and PyYAML are not installed")
+
+
+# ---- compose and Swarm ----------------------------------------------------------------------
+
+
+def composed(file, **environment):
+    """The file as compose understands it, and every version of compose that is here."""
+    needs_yaml()
+    programs = json.loads(os.environ.get("DEPLOY_COMPOSE", "[]"))
+    if not programs:
+        raise Skip("there is neither docker-compose nor docker compose")
+    for program in programs:
+        yield yaml.safe_load(run([*program, "-f", str(file), "config"], environment))
+
+
+def variables(service):
+    """A service's environment; compose prints a mapping or a list."""
+    found = service["environment"]
+    return found if isinstance(found, dict) else dict(item.split("=", 1) for item in found)
+
+
+def compose_starts_the_pair_with_the_queue_that_was_chosen():
+    for queue, other in [("kafka", "pulsar"), ("pulsar", "kafka")]:
+        for file in composed(COMPOSE, COMPOSE_PROFILES=queue):
+            services = file["services"]
+            assert {"etcd", queue, "rootcoord", "rootcoord-1"} <= set(services), sorted(services)
+            assert other not in services or services[other]["profiles"] == [other]
+            for name in ["rootcoord", "rootcoord-1"]:
+                set_to = variables(services[name])
+                assert set_to["MQ_TYPE"] == queue
+                assert set_to["ROOT_COORD_ENABLE_ACTIVE_STANDBY"] == "true"
+                assert services[name]["command"] == ["milvus", "run", "rootcoord"]
+
+
+def compose_without_choice_takes_the_one_of_the_env_file():
+    environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_PROFILES"}
+    assert "COMPOSE_PROFILES" not in environment
+    for file in composed(COMPOSE):
+        assert variables(file["services"]["rootcoord"])["MQ_TYPE"] == "kafka"
+
+
+def swarm_keeps_the_two_apart_and_updates_one_after_the_other():
+    for file in composed(STACK, ETCD_ENDPOINTS="etcd1:2379"):
+        deploy = file["services"]["rootcoord"]["deploy"]
+        assert deploy["replicas"] == 2
+        assert deploy["placement"]["max_replicas_per_node"] == 1
+        assert deploy["update_config"]["parallelism"] == 1
+        assert deploy["update_config"]["order"] == "stop-first"
+        assert deploy["endpoint_mode"] == "dnsrr"
+
+
+# ---- the chart ------------------------------------------------------------------------------
+
+
+def helm(*arguments, fails=False):
+    if "DEPLOY_HELM" not in os.environ:
+        raise Skip("there is no helm")
+    return run([os.environ["DEPLOY_HELM"], *arguments], fails=fails)
+
+
+def rendered(*arguments):
+    """What the chart makes of these values, by kind and name."""
+    needs_yaml()
+    text = helm("template", "coord", str(CHART), *arguments)
+    return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(text) if item}
+
+
+def container(objects, role="rootcoord"):
+    deployment = objects["Deployment", f"coord-milvus-coord-{role}"]
+    return deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def chart_has_no_flaws():
+    helm("lint", "--strict", str(CHART), *ETCD)
+
+
+def chart_keeps_an_active_one_during_updates():
+    objects = rendered(*ETCD)
+    spec = objects["Deployment", "coord-milvus-coord-rootcoord"]["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert objects["PodDisruptionBudget", "coord-milvus-coord-rootcoord"]["spec"]["maxUnavailable"] == 1
+
+
+def chart_never_runs_two_without_active_standby():
+    alone = ["--set", "rootCoordinator.replicas=1,rootCoordinator.activeStandby.enabled=false"]
+    objects = rendered(*ETCD, *alone)
+    assert objects["Deployment", "coord-milvus-coord-rootcoord"]["spec"]["strategy"] == {"type": "Recreate"}
+    two = ["--set", "rootCoordinator.activeStandby.enabled=false"]
+    assert "more than one needs" in helm("template", "coord", str(CHART), *ETCD, *two, fails=True)
+
+
+def chart_refuses_settings_that_lead_nowhere():
+    refused = [
+        ([], "externalEtcd.endpoints or existingConfigMap must be set"),
+        ([*ETCD, "--set", "externalKafka.enabled=true"], "externalKafka.brokerList must be set"),
+        ([*ETCD, *KAFKA, "--set", "externalPulsar.enabled=true,externalPulsar.host=pulsar"], "only one can be enabled"),
+    ]
+    for arguments, complaint in refused:
+        said = helm("template", "coord", str(CHART), *arguments, fails=True)
+        assert complaint in said, said
+
+
+def chart_takes_the_values_of_the_guide_for_all_three_roles():
+    guide = ROOT / "tests" / "deploy" / "values-guide.yaml"
+    objects = rendered(*ETCD, "-f", str(guide))
+    for role, variable in [("rootcoord", "ROOT_COORD"), ("datacoord", "DATA_COORD"), ("querycoord", "QUERY_COORD")]:
+        assert objects["Deployment", f"coord-milvus-coord-{role}"]["spec"]["replicas"] == 2
+        set_to = {item["name"]: item.get("value") for item in container(objects, role)["env"]}
+        assert set_to[f"{variable}_ENABLE_ACTIVE_STANDBY"] == "true"
+        assert container(objects, role)["args"] == ["milvus", "run", role]
+
+
+def chart_beside_a_release_of_milvus_has_that_release_s_settings():
+    objects = rendered("--set", "existingConfigMap=my-release-milvus")
+    assert not [kind for kind, _ in objects if kind == "ConfigMap"]
+    pod = objects["Deployment", "coord-milvus-coord-rootcoord"]["spec"]["template"]["spec"]
+    assert {"name": "config", "configMap": {"name": "my-release-milvus"}} in pod["volumes"]
+
+
+def chart_objects_are_valid():
+    needs_yaml()
+    everything = ["-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml")]
+    for arguments in [[*ETCD, *KAFKA], everything, ["--set", "existingConfigMap=x"]]:
+        for (kind, name), item in rendered(*arguments).items():
+            # Not one of Kubernetes' own.
+            if kind == "ServiceMonitor":
+                continue
+            for version in KUBERNETES:
+                try:
+                    kubernetes_validate.validate(item, version, strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    raise AssertionError(f"{kind} {name} on {version}: {error.message}") from error
+
+
+def chart_writes_settings_that_milvus_coord_reads():
+    binary = os.environ.get("DEPLOY_BINARY")
+    if not binary:
+        raise Skip("milvus-coord has not been built")
+    for arguments in [[*ETCD, *KAFKA], ["-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml")]]:
+        objects = rendered(*arguments)
+        files = objects["ConfigMap", "coord-milvus-coord"]["data"]
+        environment = {item["name"]: item.get("value", "x") for item in container(objects)["env"]}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in files.items():
+                (Path(folder) / name).write_text(text)
+            said = run([binary, "config", "check", "--config", folder], environment)
+        for expected in ["etcd-0:2379", "kafka:9092"]:
+            assert expected in said, said
+
+
+# ---- running them ---------------------------------------------------------------------------
+
+
+def skip(name, reason):
+    line = f"SKIPPED {name}: {reason}\n"
+    assert os.environ.get("MILVUS_COORD_NO_SKIP") != "1", line
+    sys.stderr.write(line)
+    if "MILVUS_COORD_SKIPPED" in os.environ:
+        with open(os.environ["MILVUS_COORD_SKIPPED"], "a") as skipped:
+            skipped.write(line)
+
+
+def main():
+    tests = [value for name, value in globals().items() if name.startswith(("compose_", "swarm_", "chart_"))]
+    failed = 0
+    for test in tests:
+        try:
+            try:
+                test()
+            except Skip as reason:
+                skip(test.__name__, reason)
+            print(f"test {test.__name__} ... ok", flush=True)
+        except Exception:
+            failed += 1
+            traceback.print_exc()
+            print(f"test {test.__name__} ... FAILED", flush=True)
+    word = "FAILED" if failed else "ok"
+    print(f"\ntest result: {word}. {len(tests) - failed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

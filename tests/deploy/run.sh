@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Checks the files of compose, Swarm and the chart, without starting anything: fetches
+# the tools that are missing, then runs check.py.
+set -uo pipefail
+
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/setup.sh
+. scripts/setup.sh
+
+# Kubernetes' schemas, and a reader of YAML.
+python=python3
+wanted=tests/deploy/requirements.txt
+if setup_python; then
+    python=$SETUP_VENV/bin/python
+    if ! cmp -s "$wanted" "$SETUP_VENV/deploy.txt"; then
+        setup_say "fetching kubernetes-validate (network: the Python package index)"
+        "$python" -m pip install --quiet --disable-pip-version-check -r "$wanted" >&2 </dev/null &&
+            cp "$wanted" "$SETUP_VENV/deploy.txt"
+    fi
+fi
+
+# Both, where both are there.
+compose=()
+find_compose() {
+    compose=()
+    ! command -v docker-compose >/dev/null || compose+=('["docker-compose"]')
+    ! docker compose version >/dev/null 2>&1 || compose+=('["docker", "compose"]')
+    [ ${#compose[@]} -gt 0 ]
+}
+find_compose || { setup_packages docker-compose && find_compose; } ||
+    setup_say "without docker-compose: what needs it is skipped"
+
+helm=$(command -v helm) || helm=
+[ -n "$helm" ] || setup_say "without helm: what needs it is skipped"
+
+for binary in "$SETUP_TARGET/debug/milvus-coord" "$SETUP_TARGET/release/milvus-coord"; do
+    [ -z "${DEPLOY_BINARY:-}" ] && [ -x "$binary" ] && export DEPLOY_BINARY=$binary
+done
+[ -z "$helm" ] || export DEPLOY_HELM=$helm
+DEPLOY_COMPOSE="[$(
+    IFS=,
+    printf '%s' "${compose[*]}"
+)]" exec "$python" tests/deploy/check.py
