@@ -98,7 +98,10 @@ is_pair() {
     local said
     said=$(status) && grep -q ACTIVE <<<"$said" && grep -q STANDBY <<<"$said"
 }
-waits() { docker exec "$1" milvus health rootcoord 2>/dev/null | grep -q 'for etcd'; }
+waits() {
+    [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = healthy ] &&
+        docker logs "$1" 2>&1 | grep -q 'waiting for etcd'
+}
 active() {
     local name
     for name in milvus-rootcoord milvus-rootcoord-1; do
