@@ -32,10 +32,14 @@ class Skip(Exception):
     """This can't be checked here."""
 
 
+def finished(command, environment=None):
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
 def run(command, environment=None, fails=False):
     """What the command prints; `fails`: it must fail, and what it complains about."""
-    environment = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = finished(command, environment)
     assert (done.returncode != 0) == fails, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stderr if fails else done.stdout
 
@@ -189,9 +193,10 @@ def chart_writes_settings_that_milvus_coord_reads():
         with tempfile.TemporaryDirectory() as folder:
             for name, text in files.items():
                 (Path(folder) / name).write_text(text)
-            said = run([binary, "config", "check", "--config", folder], environment)
+            checked = finished([binary, "config", "check", "--config", folder], environment)
+        assert checked.returncode == 0 and "unknown key" not in checked.stderr, checked.stderr
         for expected in ["etcd-0:2379", "kafka:9092"]:
-            assert expected in said, said
+            assert expected in checked.stdout, checked.stdout
 
 
 # ---- running them ---------------------------------------------------------------------------
