@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the image milvus-coord:VERSION, also tagged milvus-coord:latest.
 #
-#   docker/image.sh                   compiles within debian:bookworm-slim (some ten minutes)
+#   docker/image.sh                   compiles it within debian:bookworm-slim
 #   docker/image.sh --binary FILE     takes a milvus-coord that was built on such a system
-#   docker/image.sh --base IMAGE      on another image of Debian 12 or Ubuntu
+#   docker/image.sh --base IMAGE      on another image of Debian 12
 #   docker/image.sh --from-packages   without a registry: makes the base, Debian 12, from
 #                                     packages first (needs root and mmdebstrap)
 set -euo pipefail
