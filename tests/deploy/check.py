@@ -123,6 +123,12 @@ def chart_has_no_flaws():
     helm("lint", "--strict", str(CHART), *ETCD)
 
 
+def chart_takes_the_image_of_this_version():
+    manifest = (ROOT / "Cargo.toml").read_text()
+    version = manifest.split('\nversion = "', 1)[1].split('"', 1)[0]
+    assert container(rendered(*ETCD))["image"] == f"milvus-coord:{version}"
+
+
 def chart_keeps_an_active_one_during_updates():
     objects = rendered(*ETCD)
     spec = objects["Deployment", "coord-milvus-coord-rootcoord"]["spec"]
