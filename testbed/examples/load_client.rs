@@ -56,7 +56,10 @@ async fn run(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
     let (failures, violations) = (history.failures(), history.violations());
     println!("CALLS {}", history.calls.len());
     println!("FAILED {}", failures.len());
-    println!("LONGEST_GAP_MS {:.0}", milliseconds(history.longest_gap().map_or(Duration::ZERO, |gap| gap.length)));
+    println!(
+        "LONGEST_GAP_MS {:.0}",
+        milliseconds(history.longest_gap().map_or(Duration::ZERO, |gap| gap.length))
+    );
     println!("SLOWEST_CALL_MS {:.0}", milliseconds(history.slowest().unwrap_or_default()));
     println!("INSTANCES {}", history.servers().len());
     for failure in failures.iter().take(5) {
