@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    MethodDescriptor, Value,
+    MethodDescriptor, ReflectMessage as _, Value,
 };
 
 /// Where in a message, and what stands there.
@@ -137,11 +137,16 @@ fn write_field(
                 .enumerate()
                 .map(|(place, element)| {
                     let name = names.filter(|names| names.len() == list.len()).map(|names| &names[place]);
-                    (name.cloned().or_else(|| own_name(element)).unwrap_or_else(|| place.to_string()), element)
+                    (
+                        name.cloned().or_else(|| own_name(element)).unwrap_or_else(|| place.to_string()),
+                        element,
+                    )
                 })
                 .collect();
             write_order(path, &elements, to);
-            if names.is_some() || matches!(own_type(field).as_deref(), Some("milvus.proto.common.KeyDataPair")) {
+            if names.is_some()
+                || matches!(own_type(field).as_deref(), Some("milvus.proto.common.KeyDataPair"))
+            {
                 elements.sort_by(|one, other| one.0.cmp(&other.0));
             }
             for (name, element) in elements {
@@ -149,7 +154,8 @@ fn write_field(
             }
         }
         Value::Map(map) => {
-            let mut entries: Vec<(String, &Value)> = map.iter().map(|(key, value)| (text_of(key), value)).collect();
+            let mut entries: Vec<(String, &Value)> =
+                map.iter().map(|(key, value)| (text_of(key), value)).collect();
             entries.sort_by(|one, other| one.0.cmp(&other.0));
             for (key, value) in entries {
                 write_value(&format!("{path}[{key}]"), message, field, value, to);
@@ -161,7 +167,8 @@ fn write_field(
 
 /// The order of a schema's fields is part of it.
 fn write_order(path: &str, elements: &[(String, &Value)], to: &mut Vec<Field>) {
-    let is_field = |value: &Value| value.as_message().is_some_and(|it| it.descriptor().name() == "FieldSchema");
+    let is_field =
+        |value: &Value| value.as_message().is_some_and(|it| it.descriptor().name() == "FieldSchema");
     if elements.first().is_some_and(|(_, value)| is_field(value)) {
         let order: Vec<&str> = elements.iter().map(|(name, _)| name.as_str()).collect();
         to.push((format!("{path} in order"), order.join(", ")));
@@ -171,7 +178,9 @@ fn write_order(path: &str, elements: &[(String, &Value)], to: &mut Vec<Field>) {
 /// The type of a list's elements, if they are messages.
 fn own_type(field: &FieldDescriptor) -> Option<String> {
     match field.kind() {
-        Kind::Message(kind) if field.cardinality() == Cardinality::Repeated => Some(kind.full_name().to_owned()),
+        Kind::Message(kind) if field.cardinality() == Cardinality::Repeated => {
+            Some(kind.full_name().to_owned())
+        }
         _ => None,
     }
 }
@@ -190,7 +199,13 @@ fn text_of(key: &MapKey) -> String {
     }
 }
 
-fn write_value(path: &str, message: &DynamicMessage, field: &FieldDescriptor, value: &Value, to: &mut Vec<Field>) {
+fn write_value(
+    path: &str,
+    message: &DynamicMessage,
+    field: &FieldDescriptor,
+    value: &Value,
+    to: &mut Vec<Field>,
+) {
     let text = match value {
         Value::Message(inner) => return write_message(path, inner, to),
         Value::Bytes(bytes) => {
@@ -205,9 +220,9 @@ fn write_value(path: &str, message: &DynamicMessage, field: &FieldDescriptor, va
         }
         Value::String(text) => text.clone(),
         Value::EnumNumber(number) => match field.kind() {
-            Kind::Enum(kind) => kind
-                .get_value(*number)
-                .map_or_else(|| number.to_string(), |known| known.name().to_owned()),
+            Kind::Enum(kind) => {
+                kind.get_value(*number).map_or_else(|| number.to_string(), |known| known.name().to_owned())
+            }
             _ => number.to_string(),
         },
         Value::Bool(value) => value.to_string(),

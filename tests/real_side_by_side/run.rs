@@ -6,7 +6,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use milvus_coord_testbed::{kafka::Stored, oracle::Oracle, progress::Progress};
 use milvus_proto::etcd::{CollectionInfo, CollectionState, PartitionInfo, PartitionState};
-use prost::Message as _;
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -67,7 +66,11 @@ pub(crate) async fn report() -> Result<&'static Report, String> {
     let oracle = Oracle::find()?;
     let run = || async move {
         // A panic is told to every test, and by one run.
-        tokio::task::JoinSet::from_iter([run(oracle)]).join_next().await.expect("one run").map_err(|error| error.to_string())
+        tokio::task::JoinSet::from_iter([run(oracle)])
+            .join_next()
+            .await
+            .expect("one run")
+            .map_err(|error| error.to_string())
     };
     Ok(REPORT.get_or_init(run).await.as_ref().unwrap_or_else(|error| panic!("the run: {error}")))
 }
@@ -168,7 +171,8 @@ const PARTITIONS: &str = "by-dev/meta/root-coord/partitions/";
 
 /// The ids of all collections, also of those that are gone.
 fn collections(keys: &[(String, Vec<u8>)]) -> Vec<i64> {
-    let ids = keys.iter().filter_map(|(key, _)| key.strip_prefix(COLLECTIONS)?.rsplit('/').next()?.parse().ok());
+    let ids =
+        keys.iter().filter_map(|(key, _)| key.strip_prefix(COLLECTIONS)?.rsplit('/').next()?.parse().ok());
     ids.collect()
 }
 

@@ -72,7 +72,6 @@ impl Kind {
 }
 
 /// See the module. Dropping it ends everything.
-#[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) kind: Kind,
     /// Asks the rootcoord in the proxy's name.
@@ -103,7 +102,12 @@ impl Member {
     }
 
     /// What it answers.
-    pub(crate) async fn answer(&self, method: &str, headers: &[(&str, String)], request: Bytes) -> Vec<Field> {
+    pub(crate) async fn answer(
+        &self,
+        method: &str,
+        headers: &[(&str, String)],
+        request: Bytes,
+    ) -> Vec<Field> {
         match wire::call(&self.channel, ROOT_COORD, method, headers, request).await {
             Ok(answer) => fields::of_type(fields::method(ROOT_COORD, method).output(), &answer),
             Err(status) => vec![("grpc".to_owned(), format!("{:?}: {}", status.code(), status.message()))],
@@ -114,9 +118,14 @@ impl Member {
     ///
     /// # Panics
     /// When there is none.
-    pub(crate) async fn decoded<M: prost::Message + Default>(&self, method: &str, request: impl prost::Message) -> M {
+    pub(crate) async fn decoded<M: prost::Message + Default>(
+        &self,
+        method: &str,
+        request: impl prost::Message,
+    ) -> M {
         let answer = wire::call(&self.channel, ROOT_COORD, method, &[], request.encode_to_vec().into()).await;
-        M::decode(answer.unwrap_or_else(|status| panic!("{method}: {status}"))).expect("an answer of that type")
+        M::decode(answer.unwrap_or_else(|status| panic!("{method}: {status}")))
+            .expect("an answer of that type")
     }
 }
 
@@ -175,12 +184,14 @@ impl Side {
         let mut seen: BTreeMap<String, Vec<Field>> = BTreeMap::new();
         for heard in self.background.lock().iter() {
             let fields = heard.fields();
-            let about = |name: &str| fields.iter().find(|(path, _)| path == name).map(|(_, value)| value.as_str());
+            let about =
+                |name: &str| fields.iter().find(|(path, _)| path == name).map(|(_, value)| value.as_str());
             let about: Vec<&str> = ["collectionID", "collection_id", "partitionIDs[0]", "partition_id"]
                 .iter()
                 .filter_map(|name| about(name))
                 .collect();
-            seen.entry(format!("{} {}", heard.name(), about.join(" ")).trim_end().to_owned()).or_insert(fields);
+            seen.entry(format!("{} {}", heard.name(), about.join(" ")).trim_end().to_owned())
+                .or_insert(fields);
         }
         seen.into_iter().map(|(label, fields)| Section::new(label, fields)).collect()
     }
@@ -198,7 +209,8 @@ impl Side {
         let found = self.store.clone().get(format!("{ROOT}/"), Some(options)).await.expect("etcd answers");
         let own: Vec<String> =
             self.peers.sessions().iter().map(|(key, _)| format!("{ROOT}/meta/session/{key}")).collect();
-        let kvs = found.kvs().iter().map(|kv| (kv.key_str().expect("a text").to_owned(), kv.value().to_vec()));
+        let kvs =
+            found.kvs().iter().map(|kv| (kv.key_str().expect("a text").to_owned(), kv.value().to_vec()));
         kvs.filter(|(key, _)| !own.contains(key)).collect()
     }
 
@@ -277,17 +289,16 @@ impl Side {
 
 fn plan(kind: Kind, cluster: &RealCluster, etcd: &Etcd, run: &Path) -> Plan {
     let plan = match kind {
-        Kind::Real => {
-            cluster.rootcoord(&etcd.endpoints(), ROOT).named("real rootcoord").set("common.session.ttl", LEASE)
-        }
-        Kind::Ours => {
-            Plan::rootcoord(Path::new(env!("CARGO_BIN_EXE_milvus-coord")), &etcd.endpoints(), ROOT)
-                .named("our rootcoord")
-                .set("mq.type", "kafka")
-                .set("kafka.brokerList", cluster.kafka().brokers())
-                .set("common.activeStandby.runDirectory", run.display())
-                .set("common.activeStandby.leaseSeconds", LEASE)
-        }
+        Kind::Real => cluster
+            .rootcoord(&etcd.endpoints(), ROOT)
+            .named("real rootcoord")
+            .set("common.session.ttl", LEASE),
+        Kind::Ours => Plan::rootcoord(Path::new(env!("CARGO_BIN_EXE_milvus-coord")), &etcd.endpoints(), ROOT)
+            .named("our rootcoord")
+            .set("mq.type", "kafka")
+            .set("kafka.brokerList", cluster.kafka().brokers())
+            .set("common.activeStandby.runDirectory", run.display())
+            .set("common.activeStandby.leaseSeconds", LEASE),
     };
     LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value))
 }
@@ -327,6 +338,7 @@ async fn report(channel: Channel) {
             default_timestamp: answer.timestamp,
         };
         // What goes wrong is seen by those who wait for ticks.
-        let _ = wire::call(&channel, ROOT_COORD, "UpdateChannelTimeTick", &[], report.encode_to_vec().into()).await;
+        let _ = wire::call(&channel, ROOT_COORD, "UpdateChannelTimeTick", &[], report.encode_to_vec().into())
+            .await;
     }
 }

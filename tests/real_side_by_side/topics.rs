@@ -26,8 +26,12 @@ fn base(message: &Stored) -> MsgBase {
 pub(crate) fn is_drop_of(message: &Stored, id: i64) -> bool {
     let payload = message.payload.as_slice();
     match base(message).msg_type() {
-        MsgType::DropCollection => DropCollectionRequest::decode(payload).is_ok_and(|drop| drop.collection_id == id),
-        MsgType::DropPartition => DropPartitionRequest::decode(payload).is_ok_and(|drop| drop.partition_id == id),
+        MsgType::DropCollection => {
+            DropCollectionRequest::decode(payload).is_ok_and(|drop| drop.collection_id == id)
+        }
+        MsgType::DropPartition => {
+            DropPartitionRequest::decode(payload).is_ok_and(|drop| drop.partition_id == id)
+        }
         _ => false,
     }
 }
@@ -50,8 +54,10 @@ pub(crate) fn resolve(section: &mut Section, topics: &Topics) {
     for (_, value) in &mut section.fields {
         let place = value.strip_prefix(PLACE).and_then(|place| place.split_once(' '));
         let Some((topic, offset)) = place else { continue };
-        let found = topics.get(topic).into_iter().flatten().find(|message| message.offset.to_string() == offset);
-        *value = found.map_or_else(|| format!("nothing at {topic} {offset}"), |found| format!("at {}", title(found)));
+        let found =
+            topics.get(topic).into_iter().flatten().find(|message| message.offset.to_string() == offset);
+        *value = found
+            .map_or_else(|| format!("nothing at {topic} {offset}"), |found| format!("at {}", title(found)));
     }
 }
 

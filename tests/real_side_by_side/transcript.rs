@@ -67,7 +67,9 @@ impl Names {
         let mut result = String::with_capacity(text.len());
         let mut rest = text.as_str();
         while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
-            let end = rest[start..].find(|letter: char| !letter.is_ascii_digit()).map_or(rest.len(), |end| start + end);
+            let end = rest[start..]
+                .find(|letter: char| !letter.is_ascii_digit())
+                .map_or(rest.len(), |end| start + end);
             result.push_str(&rest[..start]);
             let digits = &rest[start..end];
             if digits.len() < LONG {
@@ -112,7 +114,14 @@ pub(crate) struct Found {
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
-        write!(f, "[{}] {}\n    real: {}\n    ours: {}", self.section, self.field, show(&self.real), show(&self.ours))
+        write!(
+            f,
+            "[{}] {}\n    real: {}\n    ours: {}",
+            self.section,
+            self.field,
+            show(&self.real),
+            show(&self.ours)
+        )
     }
 }
 

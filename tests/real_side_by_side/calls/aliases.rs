@@ -46,10 +46,14 @@ fn created() -> Vec<Call> {
         create_call("create an alias for an alias", "default", "al3", "al1"),
         create_call("create an alias in no database", "nowhere", "al3", "books"),
         create_call("create an alias in another database", "db1", "al3", "books"),
-        call("create an alias with another kind of request", "CreateAlias", milvus_proto::milvus::CreateAliasRequest {
-            base: base(MsgType::Insert),
-            ..create_alias("default", "al3", "books")
-        }),
+        call(
+            "create an alias with another kind of request",
+            "CreateAlias",
+            milvus_proto::milvus::CreateAliasRequest {
+                base: base(MsgType::Insert),
+                ..create_alias("default", "al3", "books")
+            },
+        ),
         call("describe by alias", "DescribeCollection", describe("default", "al1")),
     ]
 }
@@ -68,10 +72,11 @@ fn altered() -> Vec<Call> {
         alter_call("alter an alias to nothing", "default", "al1", "nothing"),
         alter_call("alter an alias to an alias", "default", "al1", "al2"),
         alter_call("alter an alias in no database", "nowhere", "al1", "books"),
-        call("alter an alias with another kind of request", "AlterAlias", AlterAliasRequest {
-            base: base(MsgType::Insert),
-            ..alter("default", "al1", "films")
-        }),
+        call(
+            "alter an alias with another kind of request",
+            "AlterAlias",
+            AlterAliasRequest { base: base(MsgType::Insert), ..alter("default", "al1", "films") },
+        ),
     ]
 }
 
@@ -83,10 +88,11 @@ fn dropped() -> Vec<Call> {
         drop_call("drop an alias that is none", "default", "other"),
         drop_call("drop a collection as an alias", "default", "films"),
         drop_call("drop an alias in no database", "nowhere", "al1"),
-        call("drop an alias with another kind of request", "DropAlias", DropAliasRequest {
-            base: base(MsgType::Insert),
-            ..drop("default", "al1")
-        }),
+        call(
+            "drop an alias with another kind of request",
+            "DropAlias",
+            DropAliasRequest { base: base(MsgType::Insert), ..drop("default", "al1") },
+        ),
     ]
 }
 

@@ -8,7 +8,8 @@ use milvus_proto::{
 use super::{Call, base, call, create_database};
 
 pub(super) fn calls() -> Vec<Call> {
-    let drop = |name: &str| DropDatabaseRequest { base: base(MsgType::DropDatabase), db_name: name.to_owned() };
+    let drop =
+        |name: &str| DropDatabaseRequest { base: base(MsgType::DropDatabase), db_name: name.to_owned() };
     let list = || ListDatabasesRequest { base: base(MsgType::ListDatabases) };
     let create = |label, name| call(label, "CreateDatabase", create_database(name));
     let remembered = create_database("db2");
@@ -31,6 +32,7 @@ pub(super) fn calls() -> Vec<Call> {
 
 /// Of those that hold something.
 pub(super) fn drop_full() -> Vec<Call> {
-    let drop = |name: &str| DropDatabaseRequest { base: base(MsgType::DropDatabase), db_name: name.to_owned() };
+    let drop =
+        |name: &str| DropDatabaseRequest { base: base(MsgType::DropDatabase), db_name: name.to_owned() };
     vec![call("drop a database that holds a collection", "DropDatabase", drop("db1"))]
 }

@@ -1,8 +1,8 @@
 //! The sequence of calls: every method that is served, with ordinary and with wrong input, and
 //! each error that the real one has for it once.
 //!
-//! What can't be asked: a request without `base` of the methods that check its kind, and
-//! GetMetrics of a standby, end the real process. `no enough channels` takes a list of
+//! What can't be asked: a report or a question without `base`, and GetMetrics of a standby, end
+//! the real process. `no enough channels` takes a list of
 //! pre-created topics that is shorter than the number of shards which is allowed. Failures of
 //! etcd and of the queue have the words of the client libraries.
 
@@ -108,8 +108,13 @@ fn field(name: &str, kind: DataType) -> FieldSchema {
 
 /// A key and a vector.
 fn schema(name: &str) -> CollectionSchema {
-    let key = FieldSchema { is_primary_key: true, description: "the key".to_owned(), ..field("pk", DataType::Int64) };
-    let vector = FieldSchema { type_params: vec![pair("dim", "8")], ..field("vector", DataType::FloatVector) };
+    let key = FieldSchema {
+        is_primary_key: true,
+        description: "the key".to_owned(),
+        ..field("pk", DataType::Int64)
+    };
+    let vector =
+        FieldSchema { type_params: vec![pair("dim", "8")], ..field("vector", DataType::FloatVector) };
     CollectionSchema { name: name.to_owned(), fields: vec![key, vector], ..CollectionSchema::default() }
 }
 

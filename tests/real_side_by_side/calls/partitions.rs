@@ -44,10 +44,14 @@ fn created() -> Vec<Call> {
         create_call("create a partition too many", "default", "films", "more"),
         create_call("create a partition of nothing", "default", "nothing", "more"),
         create_call("create a partition in no database", "nowhere", "films", "more"),
-        call("create a partition with another kind of request", "CreatePartition", CreatePartitionRequest {
-            base: base(MsgType::Insert),
-            ..create_partition("default", "films", "more")
-        }),
+        call(
+            "create a partition with another kind of request",
+            "CreatePartition",
+            CreatePartitionRequest {
+                base: base(MsgType::Insert),
+                ..create_partition("default", "films", "more")
+            },
+        ),
     ]
 }
 
@@ -70,10 +74,11 @@ fn told() -> Vec<Call> {
         has_call("has no such partition", "default", "films", "nothing"),
         has_call("has a partition of nothing", "default", "nothing", "early"),
         has_call("has a partition in no database", "nowhere", "films", "early"),
-        call("has a partition, with another kind of request", "HasPartition", HasPartitionRequest {
-            base: base(MsgType::Insert),
-            ..has("default", "films", "early")
-        }),
+        call(
+            "has a partition, with another kind of request",
+            "HasPartition",
+            HasPartitionRequest { base: base(MsgType::Insert), ..has("default", "films", "early") },
+        ),
         show_call("partitions of films", "default", "films"),
         show_call("partitions of keyed", "", "keyed"),
         show_call("partitions of nothing", "default", "nothing"),
@@ -81,17 +86,26 @@ fn told() -> Vec<Call> {
         show_call("partitions in no database", "nowhere", "films"),
         by_id("partitions by id", "ShowPartitions", "films"),
         by_id("partitions by id for other coordinators", "ShowPartitionsInternal", "keyed"),
-        call("partitions for other coordinators", "ShowPartitionsInternal", show_partitions("default", "films")),
-        call("partitions of an id that is none", "ShowPartitions", ShowPartitionsRequest {
-            collection_id: 5,
-            ..show_partitions("", "")
-        }),
-        call("partitions, with another kind of request", "ShowPartitions", ShowPartitionsRequest {
-            base: base(MsgType::Insert),
-            ..show_partitions("default", "films")
-        }),
-        call("partitions for other coordinators, with another kind of request", "ShowPartitionsInternal",
-            ShowPartitionsRequest { base: base(MsgType::Insert), ..show_partitions("default", "films") }),
+        call(
+            "partitions for other coordinators",
+            "ShowPartitionsInternal",
+            show_partitions("default", "films"),
+        ),
+        call(
+            "partitions of an id that is none",
+            "ShowPartitions",
+            ShowPartitionsRequest { collection_id: 5, ..show_partitions("", "") },
+        ),
+        call(
+            "partitions, with another kind of request",
+            "ShowPartitions",
+            ShowPartitionsRequest { base: base(MsgType::Insert), ..show_partitions("default", "films") },
+        ),
+        call(
+            "partitions for other coordinators, with another kind of request",
+            "ShowPartitionsInternal",
+            ShowPartitionsRequest { base: base(MsgType::Insert), ..show_partitions("default", "films") },
+        ),
         call("describe films with partitions", "DescribeCollection", describe("default", "films")),
     ]
 }
@@ -108,10 +122,11 @@ fn dropped() -> Vec<Call> {
         drop_call("drop a partition of nothing", "default", "nothing", "early"),
         drop_call("drop the default partition of nothing", "default", "nothing", "_default"),
         drop_call("drop a partition in no database", "nowhere", "films", "early"),
-        call("drop a partition with another kind of request", "DropPartition", DropPartitionRequest {
-            base: base(MsgType::Insert),
-            ..drop("default", "films", "early")
-        }),
+        call(
+            "drop a partition with another kind of request",
+            "DropPartition",
+            DropPartitionRequest { base: base(MsgType::Insert), ..drop("default", "films", "early") },
+        ),
         call("partitions after a drop", "ShowPartitions", show_partitions("default", "films")),
         later("partitions after a drop for other coordinators", "ShowPartitionsInternal", |peers| {
             ShowPartitionsRequest { collection_id: peers.collection("films").id, ..show_partitions("", "") }

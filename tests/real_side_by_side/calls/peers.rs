@@ -41,13 +41,16 @@ fn reports() -> Vec<Call> {
     vec![
         call("a report", "UpdateChannelTimeTick", report(tick, proxy, &["by-dev-rootcoord-dml_0"], &[5], 5)),
         call("an empty report", "UpdateChannelTimeTick", report(tick, proxy, &[], &[], 0)),
-        call("a report of another kind", "UpdateChannelTimeTick", report(MsgType::Insert, proxy, &[], &[], 5)),
         call(
-            "a report without a base",
+            "a report of another kind",
             "UpdateChannelTimeTick",
-            ChannelTimeTickMsg { base: None, default_timestamp: 5, ..ChannelTimeTickMsg::default() },
+            report(MsgType::Insert, proxy, &[], &[], 5),
         ),
-        call("a report of a channel without a time", "UpdateChannelTimeTick", report(tick, proxy, &["c"], &[], 5)),
+        call(
+            "a report of a channel without a time",
+            "UpdateChannelTimeTick",
+            report(tick, proxy, &["c"], &[], 5),
+        ),
         call("a report of a stranger", "UpdateChannelTimeTick", report(tick, 98, &[], &[], 5)),
         call("an empty report of a stranger", "UpdateChannelTimeTick", report(tick, 98, &[], &[], 0)),
         call("a wrong report of a stranger", "UpdateChannelTimeTick", report(tick, 98, &["c"], &[], 5)),
@@ -56,7 +59,13 @@ fn reports() -> Vec<Call> {
 
 fn caches() -> Vec<Call> {
     let forget = |kind: MsgType, name: &str, collection_id| InvalidateCollMetaCacheRequest {
-        base: Some(MsgBase { msg_type: kind.into(), timestamp: 6, msg_id: 5, source_id: 9, ..MsgBase::default() }),
+        base: Some(MsgBase {
+            msg_type: kind.into(),
+            timestamp: 6,
+            msg_id: 5,
+            source_id: 9,
+            ..MsgBase::default()
+        }),
         db_name: "default".to_owned(),
         collection_name: name.to_owned(),
         collection_id,
@@ -64,7 +73,8 @@ fn caches() -> Vec<Call> {
     let method = "InvalidateCollectionMetaCache";
     let none = MsgType::Undefined;
     let refused = || {
-        let status = Status { code: 5, reason: "service internal error: sick".to_owned(), ..Status::default() };
+        let status =
+            Status { code: 5, reason: "service internal error: sick".to_owned(), ..Status::default() };
         Refusal::Message(status.encode_to_vec().into())
     };
     vec![
@@ -77,7 +87,8 @@ fn caches() -> Vec<Call> {
             method,
             InvalidateCollMetaCacheRequest { base: None, ..forget(none, "music", 0) },
         ),
-        call("forget a name, which a proxy refuses", method, forget(none, "papers", 0)).refusing(method, refused()),
+        call("forget a name, which a proxy refuses", method, forget(none, "papers", 0))
+            .refusing(method, refused()),
     ]
 }
 
@@ -85,15 +96,20 @@ fn health() -> Vec<Call> {
     let check = |label| call(label, "CheckHealth", CheckHealthRequest {});
     let states = |code| Refusal::Message(states(Peer::Proxy, code));
     let sick = ComponentStates {
-        status: Some(Status { code: 5, reason: "service internal error: sick".to_owned(), ..Status::default() }),
+        status: Some(Status {
+            code: 5,
+            reason: "service internal error: sick".to_owned(),
+            ..Status::default()
+        }),
         ..ComponentStates::default()
     };
     vec![
         check("health"),
-        check("health, with a proxy that is not well").refusing("GetComponentStates", states(StateCode::Abnormal)),
+        check("health, with a proxy that is not well")
+            .refusing("GetComponentStates", states(StateCode::Abnormal)),
         check("health, with a proxy that answers with an error")
             .refusing("GetComponentStates", Refusal::Message(sick.encode_to_vec().into())),
         check("health, with a proxy that does not answer")
-            .refusing("GetComponentStates", Refusal::Grpc(tonic::Code::Internal, "sick")),
+            .refusing("GetComponentStates", Refusal::Grpc(tonic::Code::Unimplemented, "sick")),
     ]
 }

@@ -7,7 +7,9 @@ use milvus_proto::{
 };
 use prost::Message as _;
 
-use super::{Call, base, call, create, create_alias, create_partition, describe, drop, schema, show_partitions};
+use super::{
+    Call, base, call, create, create_alias, create_partition, describe, drop, schema, show_partitions,
+};
 use crate::peers::Refusal;
 
 /// An error that nobody asks to repeat.
@@ -36,19 +38,40 @@ pub(super) fn calls() -> Vec<Call> {
     };
     let forget = "InvalidateCollectionMetaCache";
     vec![
-        call("create unwatched, which datacoord refuses", "CreateCollection", create("default", &schema("unwatched")))
-            .refusing("WatchChannels", watched()),
+        call(
+            "create unwatched, which datacoord refuses",
+            "CreateCollection",
+            create("default", &schema("unwatched")),
+        )
+        .refusing("WatchChannels", watched()),
         call("describe what datacoord refused", "DescribeCollection", describe("default", "unwatched")),
-        call("create a partition that querycoord refuses", "CreatePartition", create_partition("default", "books", "unsynced"))
-            .refusing("SyncNewCreatedPartition", status()),
-        call("partitions without what querycoord refused", "ShowPartitions", show_partitions("default", "books")),
+        call(
+            "create a partition that querycoord refuses",
+            "CreatePartition",
+            create_partition("default", "books", "unsynced"),
+        )
+        .refusing("SyncNewCreatedPartition", status()),
+        call(
+            "partitions without what querycoord refused",
+            "ShowPartitions",
+            show_partitions("default", "books"),
+        ),
         call("alter books, which datacoord refuses", "AlterCollection", altered("6"))
             .refusing("BroadcastAlteredCollection", status()),
         call("describe books as datacoord refused it", "DescribeCollection", describe("default", "books")),
-        call("create an alias that a proxy refuses", "CreateAlias", create_alias("default", "untold", "books"))
+        call(
+            "create an alias that a proxy refuses",
+            "CreateAlias",
+            create_alias("default", "untold", "books"),
+        )
+        .refusing(forget, status()),
+        call(
+            "create an alias that a proxy refused",
+            "CreateAlias",
+            create_alias("default", "untold", "books"),
+        ),
+        call("drop keyed, which a proxy refuses", "DropCollection", drop("default", "keyed"))
             .refusing(forget, status()),
-        call("create an alias that a proxy refused", "CreateAlias", create_alias("default", "untold", "books")),
-        call("drop keyed, which a proxy refuses", "DropCollection", drop("default", "keyed")).refusing(forget, status()),
         call("drop keyed, which a proxy refused", "DropCollection", drop("default", "keyed")),
     ]
 }
