@@ -1,7 +1,7 @@
 //! The whole run: both sides through the sequence, then each etcd in the hands of the other
 //! kind of rootcoord.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use milvus_coord_testbed::{kafka::Stored, oracle::Oracle, progress::Progress};
@@ -88,10 +88,10 @@ struct Told {
 }
 
 async fn run(oracle: Oracle) -> Report {
-    let begun = Instant::now();
+    let progress = Progress::of("side by side");
     let sequence = calls::all();
     let (real, ours) = tokio::join!(one(Kind::Real, &oracle, &sequence), one(Kind::Ours, &oracle, &sequence));
-    Progress::of("side by side").say(&format!("{} calls, {:?}", sequence.len(), begun.elapsed()));
+    progress.say(&format!("{} calls were made on each side", sequence.len()));
     Report {
         answers: compare(&real.answers, &ours.answers),
         peers: compare(&real.peers, &ours.peers),
@@ -173,7 +173,8 @@ const PARTITIONS: &str = "by-dev/meta/root-coord/partitions/";
 fn collections(keys: &[(String, Vec<u8>)]) -> Vec<i64> {
     let ids =
         keys.iter().filter_map(|(key, _)| key.strip_prefix(COLLECTIONS)?.rsplit('/').next()?.parse().ok());
-    ids.collect()
+    let ids: BTreeSet<i64> = ids.collect();
+    ids.into_iter().collect()
 }
 
 /// Waits until everything that follows after answers has happened, as far as it does soon.

@@ -162,12 +162,27 @@ impl Side {
         let mut fields: Vec<Field> =
             fields::below("answer", self.active.answer(call.method, &call.headers, request).await).collect();
         self.peers.relent();
+        let process = &self.active.instance.process;
+        let gone = fields.iter().any(|(_, value)| value.contains("transport error"));
+        assert!(!gone && process.ended().is_none(), "{}: it ended\n{}", call.label, process.log.tail(40));
         let heard = self.keep_background(self.peers.take());
         if !heard.is_empty() {
             let order: Vec<String> = heard.iter().map(Heard::name).collect();
             fields.push(("asked".to_owned(), order.join(", ")));
         }
         fields.extend(numbered(heard));
+        if std::path::Path::new("/tmp/w/side-debug").exists() {
+            use std::io::Write as _;
+            let mut f = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(format!("/tmp/w/side-debug/{:?}", self.kind))
+                .unwrap();
+            writeln!(f, "[{}]", call.label).unwrap();
+            for (path, value) in &fields {
+                writeln!(f, "   {path} = {value}").unwrap();
+            }
+        }
         Section::new(call.label.clone(), fields)
     }
 

@@ -151,11 +151,6 @@ fn wrong_creations() -> Vec<Call> {
             "default of a text for a number",
             with_default(DataType::Int64, Data::StringData("a".to_owned())),
         ),
-        of_field("default of bytes", with_default(DataType::VarChar, Data::BytesData(vec![1]))),
-        of_field(
-            "default of nothing",
-            FieldSchema { default_value: Some(ValueField { data: None }), ..field("value", DataType::Int64) },
-        ),
         of_field("default beyond an int8", with_default(DataType::Int8, Data::IntData(128))),
         of_field("default beyond an int16", with_default(DataType::Int16, Data::IntData(-32_769))),
         of_field("default longer than its field", long_text),

@@ -1,8 +1,9 @@
 //! The sequence of calls: every method that is served, with ordinary and with wrong input, and
 //! each error that the real one has for it once.
 //!
-//! What can't be asked: a report or a question without `base`, and GetMetrics of a standby, end
-//! the real process. `no enough channels` takes a list of
+//! What can't be asked, since it ends the real process: a report or a question without `base`,
+//! metrics of a kind that is a number, GetMetrics of a standby, a field whose default value is
+//! bytes or nothing. What can't be reached: `no enough channels`, which takes a list of
 //! pre-created topics that is shorter than the number of shards which is allowed. Failures of
 //! etcd and of the queue have the words of the client libraries.
 
