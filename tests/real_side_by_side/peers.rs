@@ -99,13 +99,32 @@ impl Heard {
         IN_BACKGROUND.contains(&self.method.as_str())
     }
 
+    /// `Proxy/InvalidateCollectionMetaCache of books`: what it is about, too.
+    pub(crate) fn title(&self) -> String {
+        let fields = self.fields();
+        let about =
+            |name: &&str| fields.iter().find(|(path, _)| path == *name).map(|(_, value)| value.as_str());
+        let about: Vec<&str> = ABOUT.iter().filter_map(about).collect();
+        if about.is_empty() { self.name() } else { format!("{} of {}", self.name(), about.join(" ")) }
+    }
+
     pub(crate) fn fields(&self) -> Vec<Field> {
         let method = fields::method(self.peer.service(), &self.method);
         let mut all: Vec<Field> = fields::below("header", self.headers.clone()).collect();
         all.extend(fields::of_type(method.input(), &self.request));
+        for (path, value) in &mut all {
+            // Where a timestamp is left open, clients put the seconds since 1970.
+            if path == "base.timestamp" && value.len() == 10 {
+                "now".clone_into(value);
+            }
+        }
         all
     }
 }
+
+/// Fields that name what a question is about.
+const ABOUT: [&str; 6] =
+    ["collection_name", "collectionID", "collection_id", "partitionIDs[0]", "partitionID", "partition_id"];
 
 /// What a collection is known by to those who play.
 #[derive(Clone, Copy, Debug)]

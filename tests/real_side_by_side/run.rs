@@ -109,7 +109,7 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
     progress.say("serves");
     let mut answers = Vec::new();
     for call in sequence {
-        answers.push(side.ask(call).await);
+        answers.extend(side.ask(call).await);
     }
     progress.say("the sequence is done");
     settle(&side).await;

@@ -2,7 +2,7 @@
 //! is either the real one or ours. Both sides have the same names, ids of servers and limits.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -44,6 +44,9 @@ const REPORT: Duration = Duration::from_millis(200);
 
 /// Seconds that a lease lasts. None is waited for.
 const LEASE: u32 = 30;
+
+/// Beside the fields of an answer: which peers were asked what, in order.
+const ASKED: &str = "asked";
 
 /// Small enough to be reached.
 const LIMITS: [(&str, u32); 6] = [
@@ -152,38 +155,26 @@ impl Side {
         vec![(self.active.instance.address(), "<address>".to_owned())]
     }
 
-    /// Makes a call, and tells what came of it: the answer, and what peers were asked meanwhile.
-    pub(crate) async fn ask(&self, call: &Call) -> Section {
+    /// Makes a call, and tells what came of it: the answer, and each question to a peer meanwhile.
+    pub(crate) async fn ask(&self, call: &Call) -> Vec<Section> {
         self.keep_background(self.peers.take());
         for (method, refusal) in &call.refusals {
             self.peers.refuse(method, refusal.clone());
         }
         let request = (call.request)(&self.peers);
-        let mut fields: Vec<Field> =
-            fields::below("answer", self.active.answer(call.method, &call.headers, request).await).collect();
+        let mut answer = self.active.answer(call.method, &call.headers, request).await;
         self.peers.relent();
         let process = &self.active.instance.process;
-        let gone = fields.iter().any(|(_, value)| value.contains("transport error"));
+        let gone = answer.iter().any(|(_, value)| value.contains("transport error"));
         assert!(!gone && process.ended().is_none(), "{}: it ended\n{}", call.label, process.log.tail(40));
         let heard = self.keep_background(self.peers.take());
-        if !heard.is_empty() {
-            let order: Vec<String> = heard.iter().map(Heard::name).collect();
-            fields.push(("asked".to_owned(), order.join(", ")));
+        let order: Vec<String> = heard.iter().map(Heard::name).collect();
+        if !order.is_empty() {
+            answer.push((ASKED.to_owned(), order.join(", ")));
         }
-        fields.extend(numbered(heard));
-        if std::path::Path::new("/tmp/w/side-debug").exists() {
-            use std::io::Write as _;
-            let mut f = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(format!("/tmp/w/side-debug/{:?}", self.kind))
-                .unwrap();
-            writeln!(f, "[{}]", call.label).unwrap();
-            for (path, value) in &fields {
-                writeln!(f, "   {path} = {value}").unwrap();
-            }
-        }
-        Section::new(call.label.clone(), fields)
+        let mut sections = vec![Section::new(call.label.clone(), answer)];
+        sections.extend(labelled(&format!("{}: ", call.label), heard));
+        sections
     }
 
     /// Keeps those that no call led to, and returns the others.
@@ -196,19 +187,9 @@ impl Side {
     /// What peers were asked without a call that led to it, each once.
     pub(crate) fn background(&self) -> Vec<Section> {
         self.keep_background(self.peers.take());
-        let mut seen: BTreeMap<String, Vec<Field>> = BTreeMap::new();
-        for heard in self.background.lock().iter() {
-            let fields = heard.fields();
-            let about =
-                |name: &str| fields.iter().find(|(path, _)| path == name).map(|(_, value)| value.as_str());
-            let about: Vec<&str> = ["collectionID", "collection_id", "partitionIDs[0]", "partition_id"]
-                .iter()
-                .filter_map(|name| about(name))
-                .collect();
-            seen.entry(format!("{} {}", heard.name(), about.join(" ")).trim_end().to_owned())
-                .or_insert(fields);
-        }
-        seen.into_iter().map(|(label, fields)| Section::new(label, fields)).collect()
+        let mut seen = BTreeSet::new();
+        let background = self.background.lock().clone();
+        labelled("", background.into_iter().filter(|heard| seen.insert(heard.title())).collect())
     }
 
     /// Waits until a peer was asked something without a call that led to it.
@@ -318,18 +299,17 @@ fn plan(kind: Kind, cluster: &RealCluster, etcd: &Etcd, run: &Path) -> Plan {
     LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value))
 }
 
-/// What several calls of one method have in common is told apart by a number.
-fn numbered(mut heard: Vec<Heard>) -> Vec<Field> {
-    heard.sort_by_key(Heard::name);
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut all = Vec::new();
-    for heard in heard {
-        let count = counts.entry(heard.name()).or_default();
+/// One section each. In an order of their own: in which order they were asked is in the answer.
+fn labelled(prefix: &str, mut heard: Vec<Heard>) -> Vec<Section> {
+    heard.sort_by_key(Heard::title);
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    let label = |heard: &Heard| {
+        let count = counts.entry(heard.title()).or_default();
         *count += 1;
-        let name = if *count == 1 { heard.name() } else { format!("{} #{count}", heard.name()) };
-        all.extend(fields::below(&name, heard.fields()));
-    }
-    all
+        let again = if *count == 1 { String::new() } else { format!(", {count}") };
+        Section::new(format!("{prefix}{}{again}", heard.title()), heard.fields())
+    };
+    heard.iter().map(label).collect()
 }
 
 /// A proxy without writes under way, for ever.
