@@ -123,8 +123,7 @@ impl Heard {
 }
 
 /// Fields that name what a question is about.
-const ABOUT: [&str; 6] =
-    ["collection_name", "collectionID", "collection_id", "partitionIDs[0]", "partitionID", "partition_id"];
+const ABOUT: [&str; 5] = ["collection_name", "collectionID", "collection_id", "partitionID", "partition_id"];
 
 /// What a collection is known by to those who play.
 #[derive(Clone, Copy, Debug)]

@@ -84,6 +84,7 @@ pub(crate) struct Side {
     /// What peers were asked without a call that led to it.
     background: Mutex<Vec<Heard>>,
     store: Client,
+    oracle: Oracle,
     cluster: RealCluster,
     etcd: Etcd,
     run: TempDir,
@@ -142,12 +143,12 @@ impl Side {
             store.put(format!("{ROOT}/meta/session/{key}"), value, None).await.expect("a session");
         }
         let run = tempfile::Builder::new().prefix("milvus-coord-run-").tempdir().expect("a temporary folder");
-        let active = Member::start(plan(kind, &cluster, &etcd, run.path()));
+        let active = Member::start(plan(kind, oracle, &cluster, &etcd, run.path()));
         active.instance.serves(START).await;
         let mut reporter = JoinSet::new();
         reporter.spawn(report(active.channel.clone()));
         let background = Mutex::default();
-        Self { kind, reporter, active, peers, background, store, cluster, etcd, run }
+        Self { kind, reporter, active, peers, background, store, oracle: oracle.clone(), cluster, etcd, run }
     }
 
     /// What stands for the same on both sides, though it is not the same.
@@ -174,7 +175,7 @@ impl Side {
         }
         let mut sections = vec![Section::new(call.label.clone(), answer)];
         sections.extend(labelled(&format!("{}: ", call.label), heard));
-        sections
+        sections.into_iter().map(|section| section.at(&call.label)).collect()
     }
 
     /// Keeps those that no call led to, and returns the others.
@@ -250,7 +251,7 @@ impl Side {
 
     /// A rootcoord of the other kind that waits for its turn.
     pub(crate) async fn standby(&self, settings: &[(&str, &str)]) -> Member {
-        let plan = plan(self.kind.other(), &self.cluster, &self.etcd, self.run.path());
+        let plan = plan(self.kind.other(), &self.oracle, &self.cluster, &self.etcd, self.run.path());
         let plan = settings.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
         let standby = Member::start(plan);
         standby.instance.standby().await;
@@ -283,7 +284,9 @@ impl Side {
     }
 }
 
-fn plan(kind: Kind, cluster: &RealCluster, etcd: &Etcd, run: &Path) -> Plan {
+/// Both read the same files.
+fn plan(kind: Kind, oracle: &Oracle, cluster: &RealCluster, etcd: &Etcd, run: &Path) -> Plan {
+    let configuration = oracle.configuration();
     let plan = match kind {
         Kind::Real => cluster
             .rootcoord(&etcd.endpoints(), ROOT)
@@ -291,6 +294,7 @@ fn plan(kind: Kind, cluster: &RealCluster, etcd: &Etcd, run: &Path) -> Plan {
             .set("common.session.ttl", LEASE),
         Kind::Ours => Plan::rootcoord(Path::new(env!("CARGO_BIN_EXE_milvus-coord")), &etcd.endpoints(), ROOT)
             .named("our rootcoord")
+            .environment("MILVUSCONF", configuration.display())
             .set("mq.type", "kafka")
             .set("kafka.brokerList", cluster.kafka().brokers())
             .set("common.activeStandby.runDirectory", run.display())

@@ -68,16 +68,15 @@ pub(crate) fn name(keys: &[(String, Vec<u8>)], names: &mut Names) {
 pub(crate) fn sections(keys: &[(String, Vec<u8>)], topics: &Topics, names: &mut Names) -> Vec<Section> {
     let mut counts = std::collections::BTreeMap::new();
     let sections = keys.iter().map(|(key, value)| {
-        let mut unnamed = 0;
         if let Some((plain, ts)) = snapshot(key) {
-            let plain = names.text("unknown", &mut unnamed, &plain);
+            let plain = names.text("unknown", &plain);
             let count: &mut u32 = counts.entry(plain.clone()).or_default();
             names.name(ts, || {
                 *count += 1;
                 format!("<{plain} change {count}>")
             });
         }
-        let label = names.text("unknown", &mut unnamed, key);
+        let label = names.text("unknown", key);
         let plain = key.strip_prefix(SNAPSHOTS).or_else(|| key.strip_prefix(META));
         let mut section = Section::new(label, fields_of(plain, value));
         topics::resolve(&mut section, topics);

@@ -13,16 +13,23 @@ use crate::fields::Field;
 /// timestamps 18, nanoseconds 19.
 const LONG: usize = 13;
 
-/// A call, a key, a message.
+/// An answer, a question to a peer, a key, a message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Section {
+    /// Where new numbers come up: the call that the section is about, for instance.
+    place: String,
     pub(crate) label: String,
     pub(crate) fields: Vec<Field>,
 }
 
 impl Section {
     pub(crate) fn new(label: impl Into<String>, fields: Vec<Field>) -> Self {
-        Self { label: label.into(), fields }
+        Self { place: String::new(), label: label.into(), fields }
+    }
+
+    /// The same as part of that place.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { place: place.to_owned(), ..self }
     }
 }
 
@@ -36,13 +43,22 @@ pub(crate) struct Transcript {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     numbers: HashMap<String, String>,
+    /// How many numbers were named after each place.
+    counts: HashMap<String, u32>,
     /// Replaced before anything else: addresses, for instance.
     texts: Vec<(String, String)>,
 }
 
 impl Names {
     pub(crate) fn new(texts: Vec<(String, String)>) -> Self {
-        Self { numbers: HashMap::new(), texts }
+        Self { texts, ..Self::default() }
+    }
+
+    /// Gives a number a name, unless it has one.
+    pub(crate) fn name(&mut self, number: &str, name: impl FnOnce() -> String) {
+        if !self.numbers.contains_key(number) {
+            self.numbers.insert(number.to_owned(), name());
+        }
     }
 
     /// Whether that number has a name already.
@@ -50,16 +66,8 @@ impl Names {
         self.numbers.contains_key(number)
     }
 
-    /// Gives a number a name, unless it has one.
-    pub(crate) fn name(&mut self, number: &str, name: impl FnOnce() -> String) {
-        if !self.knows(number) {
-            self.numbers.insert(number.to_owned(), name());
-        }
-    }
-
-    /// The text without long numbers. New ones are called after `section`, which has had
-    /// `count` of them.
-    pub(crate) fn text(&mut self, section: &str, count: &mut usize, text: &str) -> String {
+    /// The text without long numbers. New ones are called after `place`.
+    pub(crate) fn text(&mut self, place: &str, text: &str) -> String {
         let mut text = text.to_owned();
         for (from, to) in &self.texts {
             text = text.replace(from, to);
@@ -67,17 +75,17 @@ impl Names {
         let mut result = String::with_capacity(text.len());
         let mut rest = text.as_str();
         while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
-            let end = rest[start..]
-                .find(|letter: char| !letter.is_ascii_digit())
-                .map_or(rest.len(), |end| start + end);
+            let end = rest[start..].find(|letter: char| !letter.is_ascii_digit());
+            let end = end.map_or(rest.len(), |end| start + end);
             result.push_str(&rest[..start]);
             let digits = &rest[start..end];
             if digits.len() < LONG {
                 result.push_str(digits);
             } else {
                 let name = self.numbers.entry(digits.to_owned()).or_insert_with(|| {
+                    let count = self.counts.entry(place.to_owned()).or_default();
                     *count += 1;
-                    format!("<{section}#{count}>")
+                    format!("<{place}#{count}>")
                 });
                 result.push_str(name);
             }
@@ -89,15 +97,14 @@ impl Names {
 
     /// A section without long numbers.
     pub(crate) fn section(&mut self, section: &Section) -> Section {
-        let mut count = 0;
-        let label = self.text(&section.label, &mut count, &section.label);
-        let mut fields = Vec::with_capacity(section.fields.len());
-        for (path, value) in &section.fields {
-            let path = self.text(&label, &mut count, path);
-            let value = self.text(&label, &mut count, value);
-            fields.push((path, value));
+        let Section { place, label, fields } = section;
+        let label = self.text(if place.is_empty() { "unknown" } else { place }, label);
+        let place = if place.is_empty() { &label } else { place };
+        let mut named = Vec::with_capacity(fields.len());
+        for (path, value) in fields {
+            named.push((self.text(place, path), self.text(place, value)));
         }
-        Section { label, fields }
+        Section { place: place.clone(), label, fields: named }
     }
 }
 

@@ -401,17 +401,26 @@ fn dropped() -> Vec<Call> {
     ]
 }
 
-/// At the end: the real one takes channels for some of these, and never gives them back.
+/// At the end: for each repetition the real one takes channels, and never gives them back.
 pub(super) fn too_many() -> Vec<Call> {
     let create_call =
-        |label: &str, request: CreateCollectionRequest| call(label, "CreateCollection", request);
-    let notes = schema("notes");
-    let described = CollectionSchema { description: "another".to_owned(), ..notes.clone() };
+        |label: &str, db: &str, name: &str| call(label, "CreateCollection", create(db, &schema(name)));
+    let again = |label: &str, request: CreateCollectionRequest| call(label, "CreateCollection", request);
+    let described = CollectionSchema { description: "another".to_owned(), ..schema("notes") };
     vec![
-        create_call("create notes again", create("db1", &notes)),
-        create_call("create another notes", create("db1", &described)),
-        create_call("create under the name of an alias", create("default", &schema("al1"))),
-        create_call(
+        create_call("create the second of default", "default", "second"),
+        create_call("create the third of default", "default", "third"),
+        create_call("create the fourth of default", "default", "fourth"),
+        create_call("create the fifth of default", "default", "fifth"),
+        create_call("create one too many in default", "default", "sixth"),
+        create_call("create the last that fits", "db1", "last"),
+        create_call("create one too many of all", "db1", "more"),
+        create_call("create again the last that fits", "db1", "last"),
+        call("drop the fifth of default", "DropCollection", drop("default", "fifth")),
+        create_call("create notes again", "db1", "notes"),
+        again("create another notes", create("db1", &described)),
+        create_call("create under the name of an alias", "default", "al1"),
+        again(
             "create books again",
             CreateCollectionRequest {
                 shards_num: 2,
@@ -420,13 +429,5 @@ pub(super) fn too_many() -> Vec<Call> {
                 ..create("", &books())
             },
         ),
-        create_call("create the second of default", create("default", &schema("second"))),
-        create_call("create the third of default", create("default", &schema("third"))),
-        create_call("create the fourth of default", create("default", &schema("fourth"))),
-        create_call("create the fifth of default", create("default", &schema("fifth"))),
-        create_call("create one too many in default", create("default", &schema("sixth"))),
-        create_call("create the last that fits", create("db1", &schema("last"))),
-        create_call("create one too many of all", create("db1", &schema("more"))),
-        create_call("create again the last that fits", create("db1", &schema("last"))),
     ]
 }

@@ -1,7 +1,7 @@
 //! Proxies: their reports, their caches, their health, and the users that they ask for.
 
 use milvus_proto::{
-    common::{MsgBase, MsgType, StateCode, Status},
+    common::{MsgBase, MsgType, StateCode},
     internal::{ChannelTimeTickMsg, ListPolicyRequest},
     milvus::{CheckHealthRequest, ComponentStates},
     proxy::InvalidateCollMetaCacheRequest,
@@ -9,7 +9,7 @@ use milvus_proto::{
 };
 use prost::Message as _;
 
-use super::{Call, call};
+use super::{Call, call, refused::sick};
 use crate::peers::{Peer, Refusal, states};
 
 pub(super) fn calls() -> Vec<Call> {
@@ -72,11 +72,7 @@ fn caches() -> Vec<Call> {
     };
     let method = "InvalidateCollectionMetaCache";
     let none = MsgType::Undefined;
-    let refused = || {
-        let status =
-            Status { code: 5, reason: "service internal error: sick".to_owned(), ..Status::default() };
-        Refusal::Message(status.encode_to_vec().into())
-    };
+    let refused = || Refusal::Message(sick().encode_to_vec().into());
     vec![
         call("forget a name", method, forget(none, "books", 0)),
         call("forget a collection", method, forget(none, "", 7)),
@@ -95,14 +91,7 @@ fn caches() -> Vec<Call> {
 fn health() -> Vec<Call> {
     let check = |label| call(label, "CheckHealth", CheckHealthRequest {});
     let states = |code| Refusal::Message(states(Peer::Proxy, code));
-    let sick = ComponentStates {
-        status: Some(Status {
-            code: 5,
-            reason: "service internal error: sick".to_owned(),
-            ..Status::default()
-        }),
-        ..ComponentStates::default()
-    };
+    let sick = ComponentStates { status: Some(sick()), ..ComponentStates::default() };
     vec![
         check("health"),
         check("health, with a proxy that is not well")

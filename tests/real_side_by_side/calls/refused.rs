@@ -13,7 +13,7 @@ use super::{
 use crate::peers::Refusal;
 
 /// An error that nobody asks to repeat.
-fn sick() -> Status {
+pub(super) fn sick() -> Status {
     Status {
         #[expect(deprecated, reason = "2.3 components still read the old code")]
         error_code: ErrorCode::UnexpectedError.into(),
