@@ -112,6 +112,7 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
         answers.extend(side.ask(call).await);
     }
     progress.say("the sequence is done");
+    side.report();
     settle(&side).await;
     progress.say("what follows is done");
 

@@ -145,10 +145,15 @@ impl Side {
         let run = tempfile::Builder::new().prefix("milvus-coord-run-").tempdir().expect("a temporary folder");
         let active = Member::start(plan(kind, oracle, &cluster, &etcd, run.path()));
         active.instance.serves(START).await;
-        let mut reporter = JoinSet::new();
-        reporter.spawn(report(active.channel.clone()));
-        let background = Mutex::default();
+        let (reporter, background) = (JoinSet::new(), Mutex::default());
         Self { kind, reporter, active, peers, background, store, oracle: oracle.clone(), cluster, etcd, run }
+    }
+
+    /// From now on the proxy reports its times. Before that there are no ticks, nothing that waits
+    /// for ticks is finished, and so no channel is given back: the channels that a collection gets
+    /// do not depend on how fast that goes.
+    pub(crate) fn report(&mut self) {
+        self.reporter.spawn(report(self.active.channel.clone()));
     }
 
     /// What stands for the same on both sides, though it is not the same.

@@ -67,8 +67,9 @@ impl Names {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The database in the key.
-    keys: HashMap<CollectionId, DbId>,
+    /// The databases in its keys. Several only while histories are read one after another, and
+    /// the end of one that was moved out of a database is not read yet.
+    keys: HashMap<CollectionId, BTreeSet<DbId>>,
     created: Names,
     dropping: Names,
     aliases: HashMap<CollectionId, BTreeSet<(DbId, String)>>,
@@ -85,8 +86,11 @@ impl Index {
 
     /// A collection is no longer what it was.
     pub(super) fn remove(&mut self, collection: &Collection) {
-        if self.keys.get(&collection.id) == Some(&collection.db) {
-            self.keys.remove(&collection.id);
+        if let Some(databases) = self.keys.get_mut(&collection.id) {
+            databases.remove(&collection.db);
+            if databases.is_empty() {
+                self.keys.remove(&collection.id);
+            }
         }
         if let Some(names) = self.names(collection) {
             names.remove(collection);
@@ -95,7 +99,7 @@ impl Index {
 
     /// A collection is this now.
     pub(super) fn add(&mut self, collection: &Collection) {
-        self.keys.insert(collection.id, collection.db);
+        self.keys.entry(collection.id).or_default().insert(collection.db);
         if let Some(names) = self.names(collection) {
             names.add(collection);
         }
@@ -116,7 +120,7 @@ impl Index {
 
     /// The database in the key of a collection, whatever its state.
     pub(super) fn database_of(&self, collection: CollectionId) -> Option<DbId> {
-        self.keys.get(&collection).copied()
+        self.keys.get(&collection)?.last().copied()
     }
 
     /// The collection of that name that everybody sees.

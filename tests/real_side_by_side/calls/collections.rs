@@ -117,12 +117,6 @@ fn wrong_creations() -> Vec<Call> {
         type_params: vec![pair("max_length", "many")],
         ..with_default(DataType::VarChar, Data::StringData("eight".to_owned()))
     };
-    let replicated = |msg_timestamp| {
-        Some(MsgBase {
-            replicate_info: Some(ReplicateInfo { is_replicate: true, msg_timestamp }),
-            ..base(MsgType::CreateCollection).expect("a base")
-        })
-    };
     vec![
         wrong("create in no database", create("nowhere", &schema("wrong"))),
         wrong(
@@ -162,10 +156,6 @@ fn wrong_creations() -> Vec<Call> {
         wrong(
             "partition key with too many partitions",
             CreateCollectionRequest { num_partitions: 5, ..create("default", &keyed("wrong")) },
-        ),
-        wrong(
-            "create for a backup without its time",
-            CreateCollectionRequest { base: replicated(0), ..good() },
         ),
     ]
 }
@@ -429,5 +419,13 @@ pub(super) fn too_many() -> Vec<Call> {
                 ..create("", &books())
             },
         ),
+        again("create for a backup without its time", without_its_time()),
     ]
+}
+
+/// The copy of a creation elsewhere, which must say when that was.
+fn without_its_time() -> CreateCollectionRequest {
+    let replicate_info = Some(ReplicateInfo { is_replicate: true, msg_timestamp: 0 });
+    let base = base(MsgType::CreateCollection).map(|base| MsgBase { replicate_info, ..base });
+    CreateCollectionRequest { base, ..create("default", &schema("wrong")) }
 }
