@@ -8,6 +8,7 @@ use milvus_proto::{
     common::{StateCode, Status as Outcome},
     data::WatchChannelsRequest,
     milvus::{ComponentInfo, ComponentStates, GetMetricsResponse},
+    query::SyncNewCreatedPartitionRequest,
 };
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -16,6 +17,7 @@ use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     fields::{self, Field},
+    transcript::Names,
     wire::{self, Answers},
 };
 
@@ -136,6 +138,7 @@ pub(crate) struct Known {
 struct Memory {
     heard: Vec<Heard>,
     collections: BTreeMap<String, Known>,
+    partitions: Vec<i64>,
     refusals: BTreeMap<&'static str, Refusal>,
 }
 
@@ -170,9 +173,7 @@ impl Answers for Player {
         let refusal = {
             let mut memory = self.memory.lock();
             memory.heard.push(heard);
-            if method == "WatchChannels" {
-                memory.learn(&message);
-            }
+            memory.learn(method, &message);
             memory.refusals.get(method).cloned()
         };
         self.heard.send_modify(|number| *number += 1);
@@ -205,10 +206,18 @@ impl Player {
 }
 
 impl Memory {
-    fn learn(&mut self, request: &Bytes) {
-        let Ok(request) = WatchChannelsRequest::decode(request.clone()) else { return };
-        let name = request.schema.unwrap_or_default().name;
-        self.collections.insert(name, Known { id: request.collection_id, created: request.create_timestamp });
+    fn learn(&mut self, method: &str, request: &Bytes) {
+        if method == "WatchChannels"
+            && let Ok(request) = WatchChannelsRequest::decode(request.clone())
+        {
+            let known = Known { id: request.collection_id, created: request.create_timestamp };
+            self.collections.insert(request.schema.unwrap_or_default().name, known);
+        }
+        if method == "SyncNewCreatedPartition"
+            && let Ok(request) = SyncNewCreatedPartitionRequest::decode(request.clone())
+        {
+            self.partitions.push(request.partition_id);
+        }
     }
 }
 
@@ -282,6 +291,18 @@ impl Peers {
     pub(crate) fn collection(&self, name: &str) -> Known {
         let memory = self.memory.lock();
         *memory.collections.get(name).unwrap_or_else(|| panic!("no collection {name} was created"))
+    }
+
+    /// Names for what peers were asked about, also for what was undone then.
+    pub(crate) fn name(&self, names: &mut Names) {
+        let memory = self.memory.lock();
+        for (name, known) in &memory.collections {
+            names.name(&known.id.to_string(), || format!("<collection {name}>"));
+            names.name(&known.created.to_string(), || format!("<creation of {name}>"));
+        }
+        for (number, id) in memory.partitions.iter().enumerate() {
+            names.name(&id.to_string(), || format!("<synced partition {number}>"));
+        }
     }
 
     /// Waits until something that is so has been asked, and not yet [taken](Self::take).

@@ -121,6 +121,7 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
     let mut background = side.background();
     let mut names = Names::new(side.replacements());
     store::name(&keys, &mut names);
+    side.peers.name(&mut names);
     let mut named = |sections: &mut Vec<Section>| {
         let named = sections.iter_mut().map(|section| {
             topics::resolve(section, &topics);

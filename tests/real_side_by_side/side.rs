@@ -158,7 +158,12 @@ impl Side {
 
     /// What stands for the same on both sides, though it is not the same.
     pub(crate) fn replacements(&self) -> Vec<(String, String)> {
-        vec![(self.active.instance.address(), "<address>".to_owned())]
+        let etcd = self.etcd.endpoint(0).replace("http://", "");
+        vec![
+            (self.active.instance.address(), "<address>".to_owned()),
+            (etcd, "<etcd>".to_owned()),
+            (self.cluster.kafka().brokers(), "<kafka>".to_owned()),
+        ]
     }
 
     /// Makes a call, and tells what came of it: the answer, and each question to a peer meanwhile.

@@ -40,7 +40,7 @@ pub(crate) fn name(keys: &[(String, Vec<u8>)], names: &mut Names) {
         if *count == 1 { format!("<{name}>") } else { format!("<{name} #{count}>") }
     };
     for (key, value) in keys {
-        let Some((plain, _)) = snapshot(key) else { continue };
+        let Some((plain, ts)) = snapshot(key) else { continue };
         if value == TOMBSTONE {
             continue;
         }
@@ -48,6 +48,7 @@ pub(crate) fn name(keys: &[(String, Vec<u8>)], names: &mut Names) {
         if plain.starts_with("root-coord/database/db-info/") {
             if let Ok(database) = DatabaseInfo::decode(value.as_slice()) {
                 names.name(&database.id.to_string(), || unique(format!("database {}", database.name)));
+                names.name(ts, || unique(format!("creation of database {}", database.name)));
             }
         } else if plain.starts_with("root-coord/database/collection-info/") {
             if let Ok(collection) = CollectionInfo::decode(value.as_slice()) {

@@ -4,8 +4,9 @@
 //! What can't be asked, since it ends the real process: a report or a question without `base`,
 //! metrics of a kind that is a number, GetMetrics of a standby, a field whose default value is
 //! bytes or nothing. What can't be reached: `no enough channels`, which takes a list of
-//! pre-created topics that is shorter than the number of shards which is allowed. Failures of
-//! etcd and of the queue have the words of the client libraries.
+//! pre-created topics that is shorter than the number of shards which is allowed, and an alias
+//! that outlives its collection. Failures of etcd and of the queue have the words of the client
+//! libraries.
 
 mod aliases;
 mod collections;
