@@ -67,9 +67,11 @@ impl Names {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The databases in its keys. Several only while histories are read one after another, and
-    /// the end of one that was moved out of a database is not read yet.
-    keys: HashMap<CollectionId, BTreeSet<DbId>>,
+    /// The database in the key.
+    keys: HashMap<CollectionId, DbId>,
+    /// Further ones, while histories are read one after another and the tombstone that a
+    /// collection left in a database when it was moved has not been read yet.
+    further: BTreeSet<(CollectionId, DbId)>,
     created: Names,
     dropping: Names,
     aliases: HashMap<CollectionId, BTreeSet<(DbId, String)>>,
@@ -86,10 +88,18 @@ impl Index {
 
     /// A collection is no longer what it was.
     pub(super) fn remove(&mut self, collection: &Collection) {
-        if let Some(databases) = self.keys.get_mut(&collection.id) {
-            databases.remove(&collection.db);
-            if databases.is_empty() {
-                self.keys.remove(&collection.id);
+        let (id, db) = (collection.id, collection.db);
+        if !self.further.remove(&(id, db)) && self.keys.get(&id) == Some(&db) {
+            let (first, last) = ((id, DbId(i64::MIN)), (id, DbId(i64::MAX)));
+            let other = self.further.range(first..=last).next().copied();
+            match other {
+                Some(other) => {
+                    self.further.remove(&other);
+                    self.keys.insert(id, other.1);
+                }
+                None => {
+                    self.keys.remove(&id);
+                }
             }
         }
         if let Some(names) = self.names(collection) {
@@ -99,7 +109,13 @@ impl Index {
 
     /// A collection is this now.
     pub(super) fn add(&mut self, collection: &Collection) {
-        self.keys.entry(collection.id).or_default().insert(collection.db);
+        let (id, db) = (collection.id, collection.db);
+        if let Some(other) = self.keys.insert(id, db)
+            && other != db
+        {
+            self.further.insert((id, other));
+            self.further.remove(&(id, db));
+        }
         if let Some(names) = self.names(collection) {
             names.add(collection);
         }
@@ -120,7 +136,7 @@ impl Index {
 
     /// The database in the key of a collection, whatever its state.
     pub(super) fn database_of(&self, collection: CollectionId) -> Option<DbId> {
-        self.keys.get(&collection)?.last().copied()
+        self.keys.get(&collection).copied()
     }
 
     /// The collection of that name that everybody sees.
