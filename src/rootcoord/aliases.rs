@@ -22,12 +22,14 @@ pub fn create(
     task: Task,
 ) -> Result<Decision, DdlError> {
     let (database, target) = subject(catalog, db, alias, collection)?;
+    let target = target
+        .ok_or_else(|| NoCollection::Name { db: database.name.clone(), name: collection.to_owned() })?;
     if let Some(existing) = catalog.alias(database.id, alias) {
         if existing.collection == target.id {
             return Ok(Decision::Done);
         }
         let other = catalog.record(existing.collection).map(|other| other.name.clone()).unwrap_or_default();
-        return Err(DdlError::AliasTaken { db: db.to_owned(), alias: alias.to_owned(), other });
+        return Err(DdlError::AliasTaken { db: database.name.clone(), alias: alias.to_owned(), other });
     }
     put(catalog, database.id, alias, target, task)
 }
@@ -44,9 +46,10 @@ pub fn alter(
     task: Task,
 ) -> Result<Decision, DdlError> {
     let (database, target) = subject(catalog, db, alias, collection)?;
+    let target = target.ok_or_else(|| NoCollection::Plain(collection.to_owned()))?;
     let existing = catalog.alias(database.id, alias);
     let existing =
-        existing.ok_or_else(|| DdlError::NoAlias { db: db.to_owned(), alias: alias.to_owned() })?;
+        existing.ok_or_else(|| DdlError::NoAlias { db: database.name.clone(), alias: alias.to_owned() })?;
     if existing.collection == target.id {
         return Ok(Decision::Done);
     }
@@ -79,7 +82,7 @@ pub fn describe<'a>(catalog: &'a Catalog, db: &str, alias: &str) -> Result<&'a C
         return Err(DdlError::NoInputAlias);
     }
     let database = known(catalog, db)?;
-    let missing = || DdlError::NoAlias { db: db.to_owned(), alias: alias.to_owned() };
+    let missing = || DdlError::NoAlias { db: database.name.clone(), alias: alias.to_owned() };
     let found = catalog.alias(database.id, alias).ok_or_else(missing)?;
     let record = catalog.record(found.collection).ok_or(DdlError::DeadAlias(found.collection))?;
     catalog.visible(record.id).ok_or_else(missing)
@@ -107,20 +110,19 @@ fn known<'a>(catalog: &'a Catalog, db: &str) -> Result<&'a Database, DdlError> {
     catalog.named(db).ok_or_else(|| DdlError::UnknownDatabase(db.to_owned()))
 }
 
-/// The database, and in it the collection by its own name, not by another alias. The alias
-/// must not be the name of a collection.
+/// The database, and in it the collection by its own name, not by another alias, if there is
+/// one. The alias must not be the name of a collection.
 fn subject<'a>(
     catalog: &'a Catalog,
     db: &str,
     alias: &str,
     collection: &str,
-) -> Result<(&'a Database, &'a Collection), DdlError> {
+) -> Result<(&'a Database, Option<&'a Collection>), DdlError> {
     let database = known(catalog, db)?;
     if catalog.own_name(database.id, alias).is_some() {
-        return Err(DdlError::AliasIsCollection { db: db.to_owned(), alias: alias.to_owned() });
+        return Err(DdlError::AliasIsCollection { db: database.name.clone(), alias: alias.to_owned() });
     }
-    let target = catalog.own_name(database.id, collection);
-    Ok((database, target.ok_or_else(|| NoCollection::Plain(collection.to_owned()))?))
+    Ok((database, catalog.own_name(database.id, collection)))
 }
 
 /// The collection must be there when it is written. What an old release wrote goes away with it.

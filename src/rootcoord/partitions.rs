@@ -77,12 +77,8 @@ pub fn drop(
     catalog: &Catalog,
     collection: &Collection,
     name: &str,
-    limits: &Limits,
     task: Task,
 ) -> Result<Decision<(Write, Partition)>, DdlError> {
-    if name == limits.default_partition {
-        return Err(DdlError::DefaultPartition);
-    }
     let Some(found) = catalog.visible_partitions(collection.id).find(|partition| partition.name == name)
     else {
         return Ok(Decision::Done);

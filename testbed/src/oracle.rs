@@ -40,6 +40,11 @@ impl Oracle {
         self.kafka.join("lib/*")
     }
 
+    /// The folder of its configuration files.
+    pub fn configuration(&self) -> PathBuf {
+        self.milvus.join("conf")
+    }
+
     /// The executable.
     pub fn program(&self) -> PathBuf {
         self.milvus.join("bin/milvus")
@@ -87,7 +92,7 @@ impl RealCluster {
         let bin = self.oracle.milvus.join("bin");
         let plan = Plan::of(role, &self.oracle.program(), endpoints, root)
             .alias(&alias)
-            .environment("MILVUSCONF", show(&self.oracle.milvus.join("conf")))
+            .environment("MILVUSCONF", show(&self.oracle.configuration()))
             .environment("LD_LIBRARY_PATH", show(&bin))
             .set("kafka.brokerList", self.kafka.brokers())
             .set("localStorage.path", show(self.storage.path()));

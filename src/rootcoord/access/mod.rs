@@ -212,7 +212,8 @@ impl Access {
     pub fn credential(&self, user: &str) -> Result<Credential, NoCredential> {
         let key = AccessKey::User(user.to_owned());
         let Some(value) = self.entries.get(&key) else {
-            return Err(NoCredential::NotFound(self.keys.build(&key)));
+            // Of a user without a name, too, as Milvus spells it.
+            return Err(NoCredential::NotFound(self.keys.build(&key).trim_end_matches('/').to_owned()));
         };
         let stored = stored_user(value).ok_or_else(|| NoCredential::Undecodable(self.keys.build(&key)))?;
         Ok(Credential { user: user.to_owned(), encrypted_password: stored.encrypted_password })

@@ -69,6 +69,9 @@ impl Names {
 pub(super) struct Index {
     /// The database in the key.
     keys: HashMap<CollectionId, DbId>,
+    /// Further ones, while histories are read one after another and the tombstone that a
+    /// collection left in a database when it was moved has not been read yet.
+    further: BTreeSet<(CollectionId, DbId)>,
     created: Names,
     dropping: Names,
     aliases: HashMap<CollectionId, BTreeSet<(DbId, String)>>,
@@ -85,8 +88,19 @@ impl Index {
 
     /// A collection is no longer what it was.
     pub(super) fn remove(&mut self, collection: &Collection) {
-        if self.keys.get(&collection.id) == Some(&collection.db) {
-            self.keys.remove(&collection.id);
+        let (id, db) = (collection.id, collection.db);
+        if !self.further.remove(&(id, db)) && self.keys.get(&id) == Some(&db) {
+            let (first, last) = ((id, DbId(i64::MIN)), (id, DbId(i64::MAX)));
+            let other = self.further.range(first..=last).next().copied();
+            match other {
+                Some(other) => {
+                    self.further.remove(&other);
+                    self.keys.insert(id, other.1);
+                }
+                None => {
+                    self.keys.remove(&id);
+                }
+            }
         }
         if let Some(names) = self.names(collection) {
             names.remove(collection);
@@ -95,7 +109,13 @@ impl Index {
 
     /// A collection is this now.
     pub(super) fn add(&mut self, collection: &Collection) {
-        self.keys.insert(collection.id, collection.db);
+        let (id, db) = (collection.id, collection.db);
+        if let Some(other) = self.keys.insert(id, db)
+            && other != db
+        {
+            self.further.insert((id, other));
+            self.further.remove(&(id, db));
+        }
         if let Some(names) = self.names(collection) {
             names.add(collection);
         }

@@ -71,6 +71,28 @@ fn the_newest_snapshot_says_what_a_database_is() {
 }
 
 #[test]
+fn a_collection_that_was_moved_and_moved_back_is_found_whatever_is_read_first() {
+    let key =
+        |db: i64, ts: u64| keys().snapshot(&Object::Collection(DbId(db), CollectionId(50)), Timestamp(ts));
+    let created = || collection(CollectionState::CollectionCreated);
+    let moves = [
+        put(&key(5, 10), created(), 1),
+        put(&key(5, 20), TOMBSTONE, 2),
+        put(&key(6, 20), created(), 2),
+        put(&key(6, 30), TOMBSTONE, 3),
+        put(&key(5, 30), created(), 3),
+    ];
+    // As they were written, and one database after the other, either first.
+    for order in [[0, 1, 2, 3, 4], [0, 1, 4, 2, 3], [2, 3, 0, 1, 4]] {
+        let mut catalog = Catalog::new(keys());
+        for index in order {
+            catalog.event(&moves[index]);
+        }
+        assert_eq!(catalog.visible(CollectionId(50)).map(|found| found.db), Some(DbId(5)), "{order:?}");
+    }
+}
+
+#[test]
 fn a_name_that_two_databases_have_means_the_newer_one() {
     let mut catalog = Catalog::new(keys());
     catalog.event(&put(&db_snapshot(9, 1), database(9, "twice"), 1));

@@ -74,6 +74,8 @@ pub struct Draft {
     properties: BTreeMap<String, String>,
     /// The names of its partitions.
     pub partitions: Vec<String>,
+    /// When it was made in the cluster that this one is a backup of.
+    pub created: Option<Timestamp>,
 }
 
 impl Draft {
@@ -205,6 +207,7 @@ pub fn draft(
         consistency_level: request.consistency_level,
         properties: request.properties.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect(),
         partitions: partitions(request, has_partition_key, limits)?,
+        created: replicated(request)?,
     };
     if catalog.alias(draft.db, &draft.name).is_some() {
         return Err(DdlError::DuplicateCollection(draft.name));
@@ -242,6 +245,17 @@ fn complete(mut fields: Vec<FieldSchema>, dynamic: bool) -> Vec<FieldSchema> {
         ..FieldSchema::default()
     }));
     fields
+}
+
+/// The time that a backup takes from its original.
+fn replicated(request: &CreateCollectionRequest) -> Result<Option<Timestamp>, DdlError> {
+    let info = request.base.as_ref().and_then(|base| base.replicate_info.as_ref());
+    match info.filter(|info| info.is_replicate).map(|info| info.msg_timestamp) {
+        Some(0) => {
+            Err(invalid("the cdc timestamp is not set in the request for the backup instance".to_owned()))
+        }
+        given => Ok(given.map(Timestamp)),
+    }
 }
 
 fn partitions(
@@ -308,8 +322,7 @@ fn check_default(field: &FieldSchema) -> Result<(), DdlError> {
         Data::StringData(text) => {
             let longest = field.type_params.iter().find(|pair| pair.key == "max_length");
             let Some(longest) = longest else { return Ok(()) };
-            let longest: usize =
-                longest.value.parse().map_err(|_| invalid(format!("max_length is {}", longest.value)))?;
+            let longest: usize = longest.value.parse().map_err(|_| no_length(&longest.value))?;
             if text.len() <= longest {
                 return Ok(());
             }
@@ -321,6 +334,14 @@ fn check_default(field: &FieldSchema) -> Result<(), DdlError> {
         }
         _ => Ok(()),
     }
+}
+
+fn no_length(text: &str) -> DdlError {
+    DdlError::Invalid(Invalid::Expected {
+        what: format!("invalid max length: {text}"),
+        expected: "value of max length should be of int".to_owned(),
+        actual: text.to_owned(),
+    })
 }
 
 fn invalid(what: String) -> DdlError {

@@ -42,15 +42,17 @@ pub fn rename(
     if was_carried_out(catalog, asked.request, &remembered, task) {
         return Ok(Decision::Done);
     }
-    let db = catalog.named(&asked.db).ok_or_else(|| DdlError::NoDatabase(asked.db.clone()))?;
-    let target_name = if asked.new_db.is_empty() { &db.name } else { &asked.new_db };
+    // In Milvus's order of checks.
+    let target_name = if asked.new_db.is_empty() { &asked.db } else { &asked.new_db };
     let target = catalog.named(target_name).ok_or_else(|| DdlError::NoTargetDatabase(target_name.clone()))?;
-    if catalog.alias(db.id, &asked.old).is_some() {
+    let db = catalog.named(&asked.db);
+    if db.is_some_and(|db| catalog.alias(db.id, &asked.old).is_some()) {
         return Err(DdlError::RenameByAlias(asked.old.clone()));
     }
     if is_taken(catalog, target.id, &asked.new) {
-        return Err(DdlError::RenameTaken { db: target_name.clone(), name: asked.new.clone() });
+        return Err(DdlError::RenameTaken { db: target.name.clone(), name: asked.new.clone() });
     }
+    let db = db.ok_or_else(|| DdlError::NoDatabase(asked.db.clone()))?;
     let missing = || NoCollection::AsOf { ts: task.ts, db: db.id, name: asked.old.clone() };
     let record = catalog.own_name(db.id, &asked.old).ok_or_else(missing)?;
     let moves = target.id != db.id;

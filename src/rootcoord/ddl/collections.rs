@@ -74,7 +74,9 @@ impl Tools {
         let ids = self.ids.alloc(draft.ids()).await.map_err(Failure::from)?;
         let chosen = self.choose(CollectionId(ids), draft.shards).map_err(Failure::from)?;
         let held = self.ticker.hold(&chosen.channels);
-        let ts = self.timestamp().await?;
+        // Also for a backup, which takes its original's: ticks stay before what follows.
+        let now = self.timestamp().await?;
+        let ts = draft.created.unwrap_or(now);
         let (mut collection, partitions) = draft.build(ids, &chosen.channels, Vec::new(), ts);
         let message = messages::created(&collection, &partitions, ts);
         collection.start_positions = self.produce(&chosen.channels, message).await?;
@@ -105,7 +107,8 @@ impl Tools {
     pub(super) async fn drop_collection(self: &Arc<Self>, db: &str, name: &str) -> Step<Timestamp> {
         let (ts, dropped) = self
             .change(|catalog, task| {
-                let database = catalog.named(db).ok_or_else(|| DdlError::NoDatabase(db.to_owned()))?;
+                // Where there is no database, there is no collection, and it is gone already.
+                let Some(database) = catalog.named(db) else { return Ok(Decision::Done) };
                 if catalog.alias(database.id, name).is_some() {
                     return Err(DdlError::DropByAlias(name.to_owned()));
                 }

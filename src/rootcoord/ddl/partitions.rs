@@ -6,7 +6,7 @@ use super::{Step, Tools, jobs::AbandonedPartition};
 use crate::{
     ids::PartitionId,
     rootcoord::{
-        error::Decision,
+        error::{DdlError, Decision},
         failure::Failure,
         partitions::{self, parent},
         peers::Forget,
@@ -43,10 +43,13 @@ impl Tools {
         collection: &str,
         name: &str,
     ) -> Step<Timestamp> {
+        if name == self.limits.default_partition {
+            return Err(Failure::from(DdlError::DefaultPartition).into());
+        }
         let (ts, dropped) = self
             .change(|catalog, task| {
                 let record = parent(catalog, db, collection, task.ts)?;
-                partitions::drop(catalog, record, name, &self.limits, task)
+                partitions::drop(catalog, record, name, task)
             })
             .await?;
         let Some(partition) = dropped else { return Ok(ts) };

@@ -72,7 +72,8 @@ impl RootCoordService {
                 status: Some(success()),
                 aliases: aliases::list(catalog, &request.db_name, &request.collection_name)?,
                 db_name: request.db_name.clone(),
-                collection_name: request.collection_name.clone(),
+                // Left out by Milvus.
+                collection_name: String::new(),
             })
         })
         .await

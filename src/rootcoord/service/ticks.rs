@@ -56,13 +56,20 @@ impl RootCoordService {
         let request = request.into_inner();
         let base = request.base.unwrap_or_default();
         let id = CollectionId(request.collection_id);
-        let what = match (request.collection_id, base.msg_type == i32::from(MsgType::DropCollection)) {
-            (0, _) => Forget::Names(vec![request.collection_name]),
-            (_, true) => Forget::Dropped(id),
-            (_, false) => Forget::Collection(id),
-        };
-        let notice = Invalidation { ts: Timestamp(base.timestamp), database: request.db_name, what };
-        let relayed = self.parts.core.invalidate(arrived, notice).await.map(|()| success());
-        self.answer(&asked, relayed, Answer::from)
+        let mut told = Vec::new();
+        if id.0 == 0 || !request.collection_name.is_empty() {
+            told.push(Forget::Names(vec![request.collection_name]));
+        }
+        if id.0 != 0 {
+            let dropped = base.msg_type == i32::from(MsgType::DropCollection);
+            told.push(if dropped { Forget::Dropped(id) } else { Forget::Collection(id) });
+        }
+        let mut relayed = Ok(());
+        for what in told {
+            let notice =
+                Invalidation { ts: Timestamp(base.timestamp), database: request.db_name.clone(), what };
+            relayed = relayed.and(self.parts.core.invalidate(arrived, notice).await);
+        }
+        self.answer(&asked, relayed.map(|()| success()), Answer::from)
     }
 }
