@@ -20,11 +20,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from bed.client import Client
-from bed.journal import Journal
+from bed.journal import MISSING, Journal
 from bed.report import report
 
 # How often the file that says stop is looked for.
 LOOK = 0.1
+
+# After a call that failed: some fail at once, as long as rootcoord is not there.
+AFTER_FAILURE = 0.05
 
 ROWS = 200
 
@@ -89,11 +92,11 @@ class User(threading.Thread):
         self.first = next(self.calls)
 
     def run(self) -> None:
-        self.journal.call(self.kind, "", self.first)
-        for call in self.calls:
-            if self.stopped.is_set():
-                return
-            self.journal.call(self.kind, "", call)
+        call = self.first
+        while not self.stopped.is_set():
+            if self.journal.call(self.kind, "", call) is MISSING:
+                self.stopped.wait(AFTER_FAILURE)
+            call = next(self.calls)
 
 
 def main() -> int:
