@@ -9,7 +9,9 @@ use milvus_coord_bench::{
     party::Party,
     report::{Report, Times},
 };
-use milvus_coord_testbed::{cluster::Cluster, instance::SOON, progress::Progress, python::monotonic};
+use milvus_coord_testbed::{
+    cluster::Cluster, instance::SOON, log::Mark, progress::Progress, python::monotonic,
+};
 
 use crate::{
     options::Options,
@@ -70,15 +72,16 @@ impl Trial<'_> {
     pub(crate) async fn faults(&mut self, fault: Fault, rounds: usize) -> Measured {
         let mut measured = Measured::default();
         for round in 1..=rounds {
-            self.quiet(&mut measured).await;
-            let told = self.fault(fault, &mut measured).await;
+            let mark = self.quiet(&mut measured).await;
+            let told = self.fault(fault, mark, &mut measured).await;
             self.progress.say(&format!("{} {round} of {rounds}: {told}", fault.title()));
         }
         measured
     }
 
-    /// The gaps without a fault.
-    async fn quiet(&self, measured: &mut Measured) {
+    /// The gaps without a fault. Returns a mark behind which each kind has succeeded: one end
+    /// of the gap that a fault makes.
+    async fn quiet(&self, measured: &mut Measured) -> Mark {
         let (mark, from) = (self.users.mark(), monotonic());
         tokio::time::sleep(Duration::from_secs(self.options.before)).await;
         self.users.all_succeed(mark, from).await;
@@ -89,16 +92,15 @@ impl Trial<'_> {
             }
         }
         measured.failures.extend(failures(&calls, from, to));
+        mark
     }
 
     /// Inflicts one, waits until all is well and two rootcoords are there again. Tells
     /// what was seen.
-    async fn fault(&mut self, fault: Fault, measured: &mut Measured) -> String {
+    async fn fault(&mut self, fault: Fault, mark: Mark, measured: &mut Measured) -> String {
         let active = self.cluster.active(SOON).await;
         let other = 1 - active;
-        let (mark, log) = (self.users.mark(), self.cluster.rootcoord(other).process.log.clone());
-        // A success of before the fault is one end of the gap.
-        self.users.all_succeed(mark, monotonic()).await;
+        let log = self.cluster.rootcoord(other).process.log.clone();
         let (line, from) = (log.mark(), monotonic());
         let signalled = match fault {
             Fault::Kill => self.cluster.kill(active).await,

@@ -18,7 +18,7 @@ use clap::{Parser, ValueEnum};
 /// for time ticks), flush (one row, and until it is flushed; pymilvus looks every 0.5 s). The
 /// gap of a kind is the longest time between the ends of two successive successful calls.
 /// For a fault it is looked for from the moment before the signal until every kind has
-/// succeeded twice and at least --after seconds have passed; the same without a fault (what
+/// succeeded again and at least --after seconds have passed; the same without a fault (what
 /// the calls themselves take) during --before seconds before each fault. The ended one is
 /// started again before the next round.
 ///
