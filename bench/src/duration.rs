@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `1m2.5s`, `1.1ms`, `300µs`, `0s`; nothing else: a bare number is no duration.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut whole = Duration::ZERO;
     while !rest.is_empty() {
@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// Three digits that matter: `24.5 s`, `9.87 ms`, `300 µs`.
-pub(crate) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let (number, unit) = if seconds >= 1.0 {
         (seconds, "s")

@@ -2,10 +2,10 @@
 
 use std::{fs, process::Command};
 
-use crate::side::Side;
+use crate::party::Party;
 
 /// Lines for the head of the report.
-pub(crate) fn describe(sides: &[Side]) -> Vec<String> {
+pub fn describe(parties: &[Party]) -> Vec<String> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?;
@@ -16,7 +16,7 @@ pub(crate) fn describe(sides: &[Side]) -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
-    let names: Vec<&str> = sides.iter().map(Side::name).collect();
+    let names: Vec<&str> = parties.iter().map(|party| party.name()).collect();
     vec![
         format!("{processor}, {cores} cores, {memory}, Linux {}", kernel.trim()),
         etcd(),

@@ -4,14 +4,15 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::{duration::show, side::Side};
+use crate::{duration::show, party::Party};
 
 /// Durations of one kind.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Times(Vec<Duration>);
+pub struct Times(Vec<Duration>);
 
 impl Times {
-    pub(crate) fn add(&mut self, took: Duration) {
+    /// One more.
+    pub fn add(&mut self, took: Duration) {
         self.0.push(took);
     }
 
@@ -40,6 +41,7 @@ enum Unit {
     CpuSeconds,
     Bytes,
     Share,
+    Times,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,18 +57,19 @@ struct Row {
 
 /// Everything that was measured.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     machine: Vec<String>,
     rows: Vec<Row>,
     remarks: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Vec<String>) -> Self {
+    /// Nothing yet; the head says where it is measured.
+    pub fn new(machine: Vec<String>) -> Self {
         Self { machine, rows: Vec::new(), remarks: Vec::new() }
     }
 
-    fn put(&mut self, what: &str, unit: Unit, real: bool, value: f64, all: &[Duration]) {
+    fn put(&mut self, what: &str, unit: Unit, party: Party, value: f64, all: &[Duration]) {
         let row = match self.rows.iter().position(|row| row.what == what) {
             Some(place) => &mut self.rows[place],
             None => {
@@ -83,52 +86,74 @@ impl Report {
             }
         };
         let all = all.iter().map(Duration::as_secs_f64).collect();
-        if real {
-            (row.real, row.real_all) = (Some(value), all);
-        } else {
-            (row.ours, row.ours_all) = (Some(value), all);
+        match party {
+            Party::Real => (row.real, row.real_all) = (Some(value), all),
+            Party::Ours => (row.ours, row.ours_all) = (Some(value), all),
         }
     }
 
     /// Median and 99th percentile.
-    pub(crate) fn times(&mut self, what: &str, side: &Side, times: &Times) {
+    pub fn times(&mut self, what: &str, party: Party, times: &Times) {
         let (Some(median), Some(most)) = (times.percentile(50), times.percentile(99)) else { return };
         let all = times.sorted();
         let count = all.len();
-        self.put(&format!("{what}, median"), Unit::Seconds, side.is_real(), median.as_secs_f64(), &all);
-        self.put(&format!("{what}, p99"), Unit::Seconds, side.is_real(), most.as_secs_f64(), &[]);
-        self.remark(format!("{what}: {} was measured {count} times", side.name()));
+        self.put(&format!("{what}, median"), Unit::Seconds, party, median.as_secs_f64(), &all);
+        self.put(&format!("{what}, p99"), Unit::Seconds, party, most.as_secs_f64(), &[]);
+        self.remark(format!("{what}: {} was measured {count} times", party.name()));
+    }
+
+    /// Median and the longest: for what is too rare for percentiles.
+    pub fn gaps(&mut self, what: &str, party: Party, gaps: &Times) {
+        let (Some(median), Some(longest)) = (gaps.percentile(50), gaps.percentile(100)) else { return };
+        self.put(&format!("{what}, median"), Unit::Seconds, party, median.as_secs_f64(), &gaps.sorted());
+        self.put(&format!("{what}, longest"), Unit::Seconds, party, longest.as_secs_f64(), &[]);
     }
 
     /// A part of what milvus-coord takes; the real one doesn't tell its own.
-    pub(crate) fn detail(&mut self, what: &str, times: &Times) {
+    pub fn detail(&mut self, what: &str, times: &Times) {
         let (Some(median), Some(most)) = (times.percentile(50), times.percentile(99)) else { return };
-        self.put(&format!("  {what}, median"), Unit::Seconds, false, median.as_secs_f64(), &times.sorted());
-        self.put(&format!("  {what}, p99"), Unit::Seconds, false, most.as_secs_f64(), &[]);
+        self.put(
+            &format!("  {what}, median"),
+            Unit::Seconds,
+            Party::Ours,
+            median.as_secs_f64(),
+            &times.sorted(),
+        );
+        self.put(&format!("  {what}, p99"), Unit::Seconds, Party::Ours, most.as_secs_f64(), &[]);
     }
 
-    pub(crate) fn rate(&mut self, what: &str, side: &Side, per_second: f64) {
-        self.put(what, Unit::CallsPerSecond, side.is_real(), per_second, &[]);
+    /// Calls each second.
+    pub fn rate(&mut self, what: &str, party: Party, per_second: f64) {
+        self.put(what, Unit::CallsPerSecond, party, per_second, &[]);
     }
 
-    pub(crate) fn cpu(&mut self, what: &str, side: &Side, each: Duration) {
-        self.put(what, Unit::CpuSeconds, side.is_real(), each.as_secs_f64(), &[]);
+    /// Processor time of one call.
+    pub fn cpu(&mut self, what: &str, party: Party, each: Duration) {
+        self.put(what, Unit::CpuSeconds, party, each.as_secs_f64(), &[]);
     }
 
-    pub(crate) fn bytes(&mut self, what: &str, side: &Side, bytes: u64) {
-        self.put(what, Unit::Bytes, side.is_real(), bytes as f64, &[]);
+    /// An amount of memory.
+    pub fn bytes(&mut self, what: &str, party: Party, bytes: u64) {
+        self.put(what, Unit::Bytes, party, bytes as f64, &[]);
     }
 
-    pub(crate) fn share(&mut self, what: &str, side: &Side, share: f64) {
-        self.put(what, Unit::Share, side.is_real(), share, &[]);
+    /// A share of one processor.
+    pub fn share(&mut self, what: &str, party: Party, share: f64) {
+        self.put(what, Unit::Share, party, share, &[]);
     }
 
-    pub(crate) fn remark(&mut self, text: String) {
+    /// How often something happened that should not.
+    pub fn count(&mut self, what: &str, party: Party, count: usize) {
+        self.put(what, Unit::Times, party, count as f64, &[]);
+    }
+
+    /// A line below the table.
+    pub fn remark(&mut self, text: String) {
         self.remarks.push(text);
     }
 
     /// Everything, with each single duration.
-    pub(crate) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("strings and numbers are always JSON")
     }
 }
@@ -140,6 +165,7 @@ impl Unit {
             Self::CallsPerSecond => format!("{value:.0}/s"),
             Self::Bytes => format!("{:.1} MB", value / 1e6),
             Self::Share => format!("{:.1} %", value * 100.0),
+            Self::Times => format!("{value:.0}"),
         }
     }
 
@@ -147,7 +173,7 @@ impl Unit {
     fn ratio(self, real: f64, ours: f64) -> f64 {
         match self {
             Self::CallsPerSecond => ours / real,
-            Self::Seconds | Self::CpuSeconds | Self::Bytes | Self::Share => real / ours,
+            Self::Seconds | Self::CpuSeconds | Self::Bytes | Self::Share | Self::Times => real / ours,
         }
     }
 }

@@ -183,7 +183,7 @@ impl Serving {
         let timestamp_sightings = keep(timestamp_window, timestamps.clone());
         let id_sightings = keep(id_window, ids.clone());
 
-        let steps = Steps::from(plan.span.clock, plan.at);
+        let steps = Steps::from(plan.span.clock, plan.at).beginning_at(plan.span.start);
         let following = follow::follow(clock.clone(), steps, timestamps.clone(), Arc::new(events.clone()));
         followers.spawn(stop.clone().run_until_cancelled_owned(following));
 

@@ -4,6 +4,10 @@
 //! * It jumps ahead by more than [`MOST_JUMP`] against the boot clock: it is not
 //!   followed. Time goes on by the boot clock, and the wall clock counts again as
 //!   soon as it is back within that distance.
+//! * A term begins ahead of it, behind its predecessor's window: time goes on from
+//!   there, a little slower than the clock, until that has caught up. It does not stand
+//!   still, because others wait for it: Milvus flushes a segment once ticks are two
+//!   seconds of it further, and would do so only when the clock has caught up.
 
 use std::time::Duration;
 
@@ -14,6 +18,14 @@ pub const EVERY: Duration = Duration::from_millis(50);
 
 /// How far ahead of the boot clock the wall clock is believed while running.
 pub const MOST_JUMP: Duration = Duration::from_secs(10);
+
+/// Eighths of its speed at which time goes on from ahead of the clock: of 8 s a minute
+/// later nothing is left.
+const EIGHTHS: u32 = 7;
+
+/// No further ahead of the clock than this does time go on: takeovers in quick
+/// succession add up, and further ahead it stands still.
+pub const MOST_AHEAD: Duration = Duration::from_secs(30);
 
 /// What became of one look at the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +55,21 @@ pub struct Steps {
     base_at: BootInstant,
     newest: UnixNanos,
     refusing: Option<Duration>,
+    /// Where the term began, and when, until the clock is as far.
+    ahead: Option<(UnixNanos, BootInstant)>,
 }
 
 impl Steps {
     /// It was `time` at `at`.
     pub fn from(time: UnixNanos, at: BootInstant) -> Self {
-        Self { base: time, base_at: at, newest: time, refusing: None }
+        Self { base: time, base_at: at, newest: time, refusing: None, ahead: None }
+    }
+
+    /// The term begins at `start`, which may be ahead of the clock.
+    #[must_use]
+    pub fn beginning_at(mut self, start: UnixNanos) -> Self {
+        self.ahead = (start > self.newest).then_some((start, self.base_at));
+        self
     }
 
     /// Looks at both clocks.
@@ -66,8 +87,18 @@ impl Steps {
             }
             (wall, note)
         };
-        self.newest = self.newest.max(time);
+        self.newest = self.newest.max(time).max(self.from_ahead(time, boot));
         Step { time: self.newest, note }
+    }
+
+    /// Where time is that went on from where the term began.
+    fn from_ahead(&mut self, clock: UnixNanos, boot: BootInstant) -> UnixNanos {
+        let Some((start, at)) = self.ahead else { return clock };
+        let time = start + boot.since(at) / 8 * EIGHTHS;
+        if time <= clock {
+            self.ahead = None;
+        }
+        time.min(clock + MOST_AHEAD)
     }
 
     /// By how much the wall clock was ahead at the last look, if it is not followed.
@@ -109,6 +140,25 @@ mod tests {
         assert_eq!(steps.advance(wall(0), boot(6_050)).time, wall(6_000));
         assert_eq!(steps.advance(wall(5_999), boot(12_000)).time, wall(6_000));
         assert_eq!(steps.advance(wall(6_100), boot(12_100)).time, wall(6_100));
+    }
+
+    #[test]
+    fn a_term_that_begins_ahead_of_the_clock_goes_on_slower_until_that_has_caught_up() {
+        let mut steps = steps().beginning_at(wall(8_000));
+        for (passed, time) in [(0, 8_000), (800, 8_700), (32_000, 36_000), (64_000, 64_000), (64_800, 64_800)]
+        {
+            assert_eq!(steps.advance(wall(passed), boot(passed)), Step { time: wall(time), note: None });
+        }
+        assert_eq!(steps.ahead, None);
+    }
+
+    #[test]
+    fn a_term_that_begins_far_ahead_of_the_clock_stands_still_there() {
+        let mut steps = steps().beginning_at(wall(50_000));
+        assert!(steps.advance(wall(19_000), boot(19_000)).time < wall(50_000));
+        assert_eq!(steps.advance(wall(21_000), boot(21_000)).time, wall(51_000));
+        assert_eq!(steps.advance(wall(240_000), boot(240_000)).time, wall(260_000));
+        assert_eq!(steps.advance(wall(400_000), boot(400_000)).time, wall(400_000));
     }
 
     #[test]

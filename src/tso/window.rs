@@ -132,7 +132,8 @@ impl Ahead {
 
     /// Where each put brings it, and so the most by which a successor may start ahead
     /// of the wall clock: the lease and four seconds; 9 s at the default lease of 5 s.
-    /// Takeovers in quick succession add up.
+    /// Takeovers in quick succession add up; see [`Steps`](crate::tso::steps::Steps) for
+    /// how the clock catches up.
     pub fn most(self) -> Duration {
         self.keep + Self::FOR_THE_PUT + Self::PER_PUT
     }

@@ -238,18 +238,18 @@ impl Direct {
 
 /// As Milvus decides it: an answer succeeded if both codes are zero.
 #[expect(deprecated, reason = "2.3 components still read the old code")]
-fn success(status: Option<common::Status>) -> Result<(), Failure> {
+pub(crate) fn success(status: Option<common::Status>) -> Result<(), Failure> {
     match status {
         Some(status) if status.code != 0 || status.error_code != 0 => Err(Failure::Answer(status)),
         _ => Ok(()),
     }
 }
 
-fn grpc(status: tonic::Status) -> Failure {
+pub(crate) fn grpc(status: tonic::Status) -> Failure {
     Failure::Grpc(Box::new(status))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

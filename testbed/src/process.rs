@@ -200,6 +200,13 @@ impl Process {
     pub fn usage(&self) -> Usage {
         usage(self.pid()).unwrap_or_default()
     }
+
+    /// Its share of physical memory in bytes (`Pss`): what it has alone, and its part of
+    /// what it shares with others. 0 once it has ended.
+    pub fn proportional(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap_or_default();
+        bytes_of(&rollup, "Pss:").unwrap_or_default()
+    }
 }
 
 impl Drop for Process {
@@ -234,22 +241,23 @@ pub(crate) fn resident(pid: i32) -> u64 {
     usage(pid).unwrap_or_default().resident
 }
 
+/// The value of such a line, which the kernel gives in kB and means in KiB.
+fn bytes_of(lines: &str, name: &str) -> Option<u64> {
+    let value = lines.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 fn usage(pid: i32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
+    let resident = bytes_of(&status, "VmRSS:")?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     let hertz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??.cast_unsigned();
-    Some(Usage { resident: kib * 1024, cpu: Duration::from_millis((user + system) * 1000 / hertz) })
+    Some(Usage { resident, cpu: Duration::from_millis((user + system) * 1000 / hertz) })
 }
 
 #[cfg(test)]
@@ -279,6 +287,7 @@ mod tests {
         let (_dir, process) = shell("echo up; exec sleep 1000");
         process.log.wait(crate::log::Mark::default(), "up", SOON).await;
         assert!(process.usage().resident > 0);
+        assert!((1..=process.usage().resident).contains(&process.proportional()));
         process.freeze().await;
         process.thaw();
         process.kill().await;

@@ -173,11 +173,13 @@ async fn live(
     let address = address::advertised(settings.node.ip.as_deref(), port);
 
     let identity = Arc::new(Identity::new(settings.channels.cluster.clone()));
+    // Not ended by the signal: what is under way is finished before the role is handed over.
+    let links = LinkOwner::new(tasks.clone(), CancellationToken::new());
     let context = ClientContext {
         identity: Arc::clone(&identity),
         dial: Arc::clone(&dial),
         clock: Arc::clone(&clock),
-        links: LinkOwner::new(tasks.clone(), stop.clone()),
+        links: links.clone(),
         settings: translate::clients(&settings.grpc),
     };
     let peers = Arc::new(Clients::new(
@@ -276,6 +278,7 @@ async fn live(
     stop.cancel();
     server.stop(SERVER_GRACE).await;
     gatehouse.close();
+    links.stop();
     management.stop(HTTP_GRACE).await;
     tasks.close();
     tasks.wait().await;

@@ -14,8 +14,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     bed::ROOT,
+    catalog::Catalog,
     etcd::Etcd,
     instance::{Instance, Plan},
+    log::Log,
     oracle::{Oracle, RealCluster},
     process::{Exit, resident},
     progress::Progress,
@@ -23,7 +25,11 @@ use crate::{
     session::{Session, Sessions},
 };
 
+mod operate;
 mod ready;
+mod user;
+
+pub use self::user::User;
 
 /// How long any single part may take to serve: Go programs on a busy machine.
 const START: Duration = Duration::from_secs(120);
@@ -46,13 +52,15 @@ pub struct Options {
     rootcoords: Vec<Rootcoord>,
     lease: u32,
     settings: Vec<(String, String)>,
+    catalog: Option<Catalog>,
+    apart: bool,
 }
 
 impl Options {
     /// A cluster whose rootcoords are these: the first one becomes ACTIVE. Their leases
     /// last 10 s.
     pub fn new(rootcoords: impl Into<Vec<Rootcoord>>) -> Self {
-        Self { rootcoords: rootcoords.into(), lease: 10, settings: Vec::new() }
+        Self { rootcoords: rootcoords.into(), lease: 10, settings: Vec::new(), catalog: None, apart: false }
     }
 
     /// How many seconds the leases of the rootcoords last.
@@ -66,6 +74,21 @@ impl Options {
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Has these collections in etcd before the first rootcoord starts. They have no rows.
+    #[must_use]
+    pub fn catalog(mut self, catalog: Catalog) -> Self {
+        self.catalog = Some(catalog);
+        self
+    }
+
+    /// Treats rootcoords of ours as on machines of their own: nothing but etcd and the
+    /// network tells one that another is gone.
+    #[must_use]
+    pub fn apart(mut self, apart: bool) -> Self {
+        self.apart = apart;
         self
     }
 }
@@ -99,6 +122,10 @@ impl Cluster {
         let etcd = etcd.unwrap_or_else(|e| panic!("no etcd: {e}"));
         progress.say("etcd and Kafka serve");
         let client = etcd.client().await.expect("a client of etcd");
+        if let Some(catalog) = &options.catalog {
+            catalog.write(&client, ROOT).await.expect("etcd takes collections");
+            progress.say(&format!("{} collections are in etcd", catalog.collections));
+        }
         let mut cluster = Self {
             nodes: Vec::new(),
             rootcoords: Vec::new(),
@@ -151,10 +178,15 @@ impl Cluster {
                 .named(&format!("our rootcoord {index}"))
                 .set("mq.type", "kafka")
                 .set("kafka.brokerList", self.real.kafka().brokers())
-                .set("common.activeStandby.runDirectory", self.run.path().display())
+                .set("common.activeStandby.runDirectory", self.run_directory(index).display())
                 .set("common.activeStandby.leaseSeconds", self.options.lease),
         };
         self.with_settings(plan)
+    }
+
+    fn run_directory(&self, index: usize) -> PathBuf {
+        let shared = self.run.path();
+        if self.options.apart { shared.join(index.to_string()) } else { shared.to_owned() }
     }
 
     fn node_plan(&self, role: Role) -> Plan {
@@ -259,6 +291,12 @@ impl Cluster {
         self.rootcoords[index].process.signal(Signal::SIGKILL);
         self.rootcoords[index] = plan.start();
         &self.rootcoords[index]
+    }
+
+    /// What every rootcoord and node has written since its start, by name.
+    pub fn logs(&self) -> Vec<(String, Log)> {
+        let log = |member: &Instance| (member.process.name().to_owned(), member.process.log.clone());
+        self.rootcoords.iter().chain(&self.nodes).map(log).collect()
     }
 
     /// Resident memory of every living process, in bytes, by name.

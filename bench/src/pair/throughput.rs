@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use milvus_coord_bench::report::Report;
 use milvus_coord_testbed::{grpc::Direct, instance::SOON};
 use tokio::task::JoinSet;
 
-use crate::{options::Options, report::Report, side::Side};
+use crate::{options::Options, side::Side};
 
 /// Before it counts.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -58,8 +59,8 @@ pub(crate) async fn measure(side: &Side, options: &Options, report: &mut Report)
             ended.expect("no caller fails");
         }
         let calls = after - before;
-        report.rate(what, side, calls as f64 / took.as_secs_f64());
+        report.rate(what, side.party(), calls as f64 / took.as_secs_f64());
         let cpu = now.cpu.saturating_sub(used.cpu).as_secs_f64() / calls as f64;
-        report.cpu(&format!("{what}: server CPU per call"), side, Duration::from_secs_f64(cpu));
+        report.cpu(&format!("{what}: server CPU per call"), side.party(), Duration::from_secs_f64(cpu));
     }
 }

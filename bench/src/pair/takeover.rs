@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use milvus_coord_bench::report::{Report, Times};
 use milvus_coord_testbed::{
     instance::{Instance, SOON},
     log::Mark,
@@ -10,7 +11,6 @@ use milvus_coord_testbed::{
 use crate::{
     options::Options,
     probe::Probe,
-    report::{Report, Times},
     side::{Ground, Side},
     stages::stages,
 };
@@ -82,7 +82,7 @@ impl Measured {
     }
 
     fn tell(self, what: &str, side: &Side, report: &mut Report) {
-        report.times(what, side, &self.whole);
+        report.times(what, side.party(), &self.whole);
         for ((_, stage), times) in &self.stages {
             report.detail(&format!("{what}: {stage}"), times);
         }

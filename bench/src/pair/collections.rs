@@ -1,14 +1,11 @@
 //! A takeover with a large catalogue in etcd.
 
-use milvus_coord_testbed::{bed::ROOT, catalog::Catalog, instance::SOON};
 use std::{error::Error, time::Duration};
 
-use crate::{
-    options::Options,
-    probe::Probe,
-    report::{Report, Times},
-    side::Side,
-};
+use milvus_coord_bench::report::{Report, Times};
+use milvus_coord_testbed::{bed::ROOT, catalog::Catalog, instance::SOON};
+
+use crate::{options::Options, probe::Probe, side::Side};
 
 /// How long a real one may take to load it all.
 const LOAD: Duration = Duration::from_secs(180);
@@ -53,7 +50,11 @@ pub(crate) async fn takeover(
         active = standby;
     }
     let what = format!("takeover with {} collections of {} fields", options.collections, options.fields);
-    report.times(&what, side, &times);
-    report.bytes(&format!("memory of a standby with {} collections", options.collections), side, resident);
+    report.times(&what, side.party(), &times);
+    report.bytes(
+        &format!("memory of a standby with {} collections", options.collections),
+        side.party(),
+        resident,
+    );
     Ok(())
 }

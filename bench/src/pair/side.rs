@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use milvus_coord_bench::party::{Party, our_program};
 use milvus_coord_testbed::{
     bed::{Bed, ROOT},
     instance::{Instance, Plan},
@@ -42,25 +43,20 @@ impl Side {
         if options.without_ours {
             return Ok(sides);
         }
-        let beside = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("milvus-coord");
-        let program = options.program.clone().unwrap_or(beside);
-        if !program.is_file() {
-            return Err(format!("{} is not there; bench/run.sh builds it", program.display()));
-        }
-        let program = program.canonicalize().map_err(|e| format!("{}: {e}", program.display()))?;
+        let program = our_program(options.program.as_deref())?;
         sides.push(Self::Ours { program, apart: options.apart });
         Ok(sides)
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn party(&self) -> Party {
         match self {
-            Self::Real(_) => "Milvus 2.3.5",
-            Self::Ours { .. } => "milvus-coord",
+            Self::Real(_) => Party::Real,
+            Self::Ours { .. } => Party::Ours,
         }
     }
 
     pub(crate) fn is_real(&self) -> bool {
-        matches!(self, Self::Real(_))
+        self.party() == Party::Real
     }
 
     /// How many takeovers are asked for.

@@ -2,12 +2,9 @@
 //! run on one machine.
 
 mod collections;
-mod duration;
 mod idle;
-mod machine;
 mod options;
 mod probe;
-mod report;
 mod side;
 mod stages;
 mod takeover;
@@ -16,10 +13,15 @@ mod throughput;
 use std::{error::Error, process::ExitCode};
 
 use clap::Parser;
+use milvus_coord_bench::{
+    machine,
+    party::Party,
+    report::Report,
+    terminal::{say, show},
+};
 
 use crate::{
     options::{Measure, Options},
-    report::Report,
     side::Side,
 };
 
@@ -36,10 +38,11 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let sides = Side::all(options)?;
-    let mut report = Report::new(machine::describe(&sides));
+    let parties: Vec<Party> = sides.iter().map(Side::party).collect();
+    let mut report = Report::new(machine::describe(&parties));
     for measure in options.measures() {
         for side in &sides {
-            say(&format!("{} of {} …", measure.title(), side.name()));
+            say(&format!("{} of {} …", measure.title(), side.party().name()));
             match measure {
                 Measure::Kill => takeover::kill(side, options, &mut report).await,
                 Measure::Term => takeover::term(side, options, &mut report).await,
@@ -54,15 +57,4 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         std::fs::write(file, report.to_json()).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     Ok(())
-}
-
-/// Progress goes to standard error, the result to standard output.
-#[expect(clippy::print_stderr, reason = "a program for the terminal")]
-fn say(text: &str) {
-    eprintln!("{text}");
-}
-
-#[expect(clippy::print_stdout, reason = "a program for the terminal")]
-fn show(text: &str) {
-    println!("{text}");
 }

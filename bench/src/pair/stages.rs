@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::duration::parse;
+use milvus_coord_bench::duration::parse;
 
 /// What the line says.
 #[derive(Debug, Default, PartialEq, Eq)]
