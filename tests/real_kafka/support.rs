@@ -10,8 +10,7 @@ use milvus_coord::{
     clock::SystemClock,
     config::KafkaSettings,
     mq::{
-        Message, MessageId, Queue as _, QueueError,
-        kafka::{Kafka, MESSAGE_TIMEOUT},
+        MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, kafka::Kafka,
     },
 };
 use milvus_coord_testbed::{kafka::Kafka as Broker, oracle::Oracle};
