@@ -39,7 +39,8 @@ const READ: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// A token that the broker knows.
-pub const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtaWx2dXMifQ.QQ3nxZFkwlTdi-DjZXlq5MNzAx5F68AOsrXM3T4RT-E";
+pub const TOKEN: &str =
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtaWx2dXMifQ.QQ3nxZFkwlTdi-DjZXlq5MNzAx5F68AOsrXM3T4RT-E";
 
 /// One that somebody else has signed.
 pub const FOREIGN_TOKEN: &str =

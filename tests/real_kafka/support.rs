@@ -9,9 +9,7 @@ use std::{
 use milvus_coord::{
     clock::SystemClock,
     config::KafkaSettings,
-    mq::{
-        MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, kafka::Kafka,
-    },
+    mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, kafka::Kafka},
 };
 use milvus_coord_testbed::{kafka::Kafka as Broker, oracle::Oracle};
 use tokio::sync::{Mutex, MutexGuard, watch};

@@ -117,9 +117,7 @@ fn urls(address: &str, port: u16) -> Result<Vec<String>, &'static str> {
         };
         let odd = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#');
         match port {
-            Some(port) if !name.is_empty() && !name.contains(odd) => {
-                Ok(format!("{scheme}{name}:{port}"))
-            }
+            Some(port) if !name.is_empty() && !name.contains(odd) => Ok(format!("{scheme}{name}:{port}")),
             _ => Err("must be a host, or a URL such as pulsar://host:6650, or several hosts as in \
                       pulsar://a:6650,b:6650"),
         }
@@ -145,9 +143,10 @@ fn login(plugin: &str, params: &Secret) -> Result<Option<PulsarLogin>, (&'static
     match (value("token"), value("file")) {
         (Some(token), _) => Ok(Some(PulsarLogin::Token(Secret::new(token)))),
         (None, Some(path)) => Ok(Some(PulsarLogin::TokenFile(path.into()))),
-        (None, None) => {
-            Err(("pulsar.authParams", "must be token:THE-TOKEN or file:/path, because pulsar.authPlugin is set"))
-        }
+        (None, None) => Err((
+            "pulsar.authParams",
+            "must be token:THE-TOKEN or file:/path, because pulsar.authPlugin is set",
+        )),
     }
 }
 
@@ -168,9 +167,20 @@ mod tests {
             ("pulsar://[::1]:6650", &["pulsar://[::1]:6650"]),
             ("pulsar://[::1]", &["pulsar://[::1]:6650"]),
         ] {
-            assert_eq!(urls(address, 7000).as_deref(), Ok(expected.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>().as_slice()), "{address}");
+            assert_eq!(
+                urls(address, 7000).as_deref(),
+                Ok(expected.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>().as_slice()),
+                "{address}"
+            );
         }
-        for address in ["host:6650", "http://host:8080", "pulsar://", "pulsar://a:x", "pulsar://a:1,,b:2", "pulsar://a b:1"] {
+        for address in [
+            "host:6650",
+            "http://host:8080",
+            "pulsar://",
+            "pulsar://a:x",
+            "pulsar://a:1,,b:2",
+            "pulsar://a b:1",
+        ] {
             assert!(urls(address, 7000).is_err(), "{address}");
         }
     }
@@ -181,7 +191,10 @@ mod tests {
         let login = |plugin: &str, params: &str| login(plugin, &Secret::new(params));
         assert_eq!(login("", "token:x"), Ok(None));
         assert_eq!(login("token", "token:a.b-c"), token("a.b-c"));
-        assert_eq!(login("org.apache.pulsar.client.impl.auth.AuthenticationToken", "x:y:z,token:t"), token("t"));
+        assert_eq!(
+            login("org.apache.pulsar.client.impl.auth.AuthenticationToken", "x:y:z,token:t"),
+            token("t")
+        );
         assert_eq!(login("token", "file:/run/token"), Ok(Some(PulsarLogin::TokenFile("/run/token".into()))));
         assert_eq!(login("token", "t").unwrap_err().0, "pulsar.authParams");
         assert_eq!(login("tls", "").unwrap_err().0, "pulsar.authPlugin");

@@ -133,9 +133,11 @@ impl Access {
 fn trusted(settings: &PulsarSettings) -> Result<Vec<u8>, ConfigError> {
     let problem = |what: String| ConfigError(vec![Problem { origin: None, what }]);
     let mut certificates = match &settings.trusted {
-        Some(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| problem(format!("pulsar.tlsTrustCertsFilePath: {} can't be read: {e}", path.display())))?,
+        Some(path) => {
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(
+                |e| problem(format!("pulsar.tlsTrustCertsFilePath: {} can't be read: {e}", path.display())),
+            )?
+        }
         None => rustls_native_certs::load_native_certs().certs,
     };
     // The client gives up at one that it can't use.

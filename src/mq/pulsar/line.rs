@@ -224,7 +224,10 @@ impl Sender {
 }
 
 /// Sends it, and waits for the acknowledgement.
-async fn hand_over(producer: &mut Producer<Tasks>, message: Message) -> Result<pulsar::CommandSendReceipt, Error> {
+async fn hand_over(
+    producer: &mut Producer<Tasks>,
+    message: Message,
+) -> Result<pulsar::CommandSendReceipt, Error> {
     let outgoing = Outgoing {
         payload: message.payload.into(),
         properties: message.properties.into_iter().collect(),

@@ -30,7 +30,12 @@ pub(super) fn message_id(receipt: &CommandSendReceipt) -> Option<MessageId> {
 /// The error of a message to `channel`, or of its topic.
 ///
 /// `trouble`: what was last heard of the connection, which explains more than a time-out.
-pub(super) fn queue_error(error: &Error, address: &str, channel: &str, trouble: Option<String>) -> QueueError {
+pub(super) fn queue_error(
+    error: &Error,
+    address: &str,
+    channel: &str,
+    trouble: Option<String>,
+) -> QueueError {
     if is_refusal(error) {
         return refused(address, channel, words(error));
     }
@@ -99,7 +104,9 @@ fn is_refusal(error: &Error) -> bool {
     match connection_error(error) {
         // The answer to a message itself, of which the client keeps only the text.
         Some(ConnectionError::UnexpectedResponse(answer)) => {
-            ["NotAllowedError", "TopicTerminatedError", "ChecksumError"].iter().any(|kind| answer.contains(kind))
+            ["NotAllowedError", "TopicTerminatedError", "ChecksumError"]
+                .iter()
+                .any(|kind| answer.contains(kind))
         }
         _ => server_error(error).is_some_and(|kind| {
             matches!(
@@ -141,7 +148,9 @@ mod tests {
         let server = |kind, words: &str| ConnectionError::PulsarError(Some(kind), Some(words.to_owned()));
         let error = |error: Error| queue_error(&error, "a:1", "dml_0", Some("refused".into())).to_string();
         assert_eq!(
-            error(ProducerError::Connection(server(ServerError::NotAllowedError, "too large\n\tat x")).into()),
+            error(
+                ProducerError::Connection(server(ServerError::NotAllowedError, "too large\n\tat x")).into()
+            ),
             "message queue pulsar at a:1 refuses messages of dml_0: NotAllowedError: too large"
         );
         assert_eq!(

@@ -38,7 +38,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins one, which ends with `parent`, or when its own token is cancelled.
-    pub(super) fn begin(access: &Arc<Access>, tracker: &TaskTracker, parent: &CancellationToken) -> Arc<Self> {
+    pub(super) fn begin(
+        access: &Arc<Access>,
+        tracker: &TaskTracker,
+        parent: &CancellationToken,
+    ) -> Arc<Self> {
         let tasks = Tasks { tracker: tracker.clone(), stop: parent.child_token() };
         let (told, current) = watch::channel(None);
         tasks.run(keep(Arc::clone(access), tasks.clone(), told));
