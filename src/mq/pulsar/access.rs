@@ -1,11 +1,11 @@
 //! How the cluster is reached: addresses, certificates, login, and how long things may take.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pulsar::{
     ConnectionRetryOptions, Error, OperationRetryOptions, Pulsar as Client, authentication::Authentication,
-    error::AuthenticationError,
+    error::{AuthenticationError, ConnectionError},
 };
 use tokio_rustls::rustls::{
     RootCertStore,
@@ -14,6 +14,7 @@ use tokio_rustls::rustls::{
 use tracing::{error, warn};
 
 use super::{
+    diagnosis::obstacle,
     executor::Tasks,
     outcome::{self, unreachable},
 };
@@ -47,8 +48,14 @@ pub(super) struct Access {
     pub(super) clock: Arc<dyn Clock>,
     trouble: Trouble,
     address: String,
-    /// PEM; `None`: connections are plain.
-    certificates: Option<Vec<u8>>,
+    /// `None`: connections are plain.
+    trusted: Option<Trusted>,
+}
+
+/// The authorities that count.
+struct Trusted {
+    pem: Vec<u8>,
+    roots: RootCertStore,
 }
 
 impl fmt::Debug for Access {
@@ -59,10 +66,10 @@ impl fmt::Debug for Access {
 
 impl Access {
     pub(super) fn new(settings: PulsarSettings, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        let certificates = settings.is_encrypted().then(|| trusted(&settings)).transpose()?;
+        let trusted = settings.is_encrypted().then(|| trusted(&settings)).transpose()?;
         let trouble = Trouble::new(Arc::clone(&clock));
         let address = settings.address();
-        Ok(Self { settings, clock, trouble, address, certificates })
+        Ok(Self { settings, clock, trouble, address, trusted })
     }
 
     /// The topic of a channel.
@@ -71,9 +78,12 @@ impl Access {
     }
 
     /// Connects. `number`: the how many-th attempt, so that all addresses get their turn.
+    ///
+    /// # Errors
+    /// Why not, as far as it can be found out.
     pub(super) async fn connect(&self, number: usize, tasks: Tasks) -> Result<Client<Tasks>, Error> {
-        let urls = &self.settings.urls;
-        let mut builder = Client::builder(&urls[number % urls.len()], tasks)
+        let url = &self.settings.urls[number % self.settings.urls.len()];
+        let mut builder = Client::builder(url, tasks)
             // Whoever connects here tries again, with its own pauses.
             .with_connection_retry_options(ConnectionRetryOptions {
                 max_retries: 0,
@@ -90,10 +100,19 @@ impl Access {
         if let Some(login) = &self.settings.login {
             builder = builder.with_auth_provider(Box::new(Token(login.clone())));
         }
-        if let Some(certificates) = &self.certificates {
-            builder = builder.with_certificate_chain(certificates.clone());
+        if let Some(trusted) = &self.trusted {
+            builder = builder.with_certificate_chain(trusted.pem.clone());
         }
-        builder.build().await
+        match builder.build().await {
+            Err(error) if says_nothing(&error) => {
+                let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+                let mut login = self.settings.login.clone().map(Token);
+                let login = login.as_mut().map(|login| login as &mut dyn Authentication);
+                let roots = self.trusted.as_ref().map(|trusted| &trusted.roots);
+                Err(obstacle(address, roots, login).await.map_or(error, Error::Custom))
+            }
+            other => other,
+        }
     }
 
     /// Something went wrong, which also explains what goes wrong because of it.
@@ -102,7 +121,8 @@ impl Access {
         self.trouble.explains(&words);
         let kind = outcome::server_error(error).map_or(what, |kind| kind.as_str_name());
         let Some(omitted) = self.trouble.may_say(kind) else { return };
-        if matches!(kind, "AuthenticationError" | "AuthorizationError") {
+        // Somebody must act: a login or a certificate is wrong.
+        if words.starts_with("Auth") || words.starts_with("encryption") {
             error!(kind, omitted, reason = words, "pulsar trouble");
         } else {
             warn!(kind, omitted, reason = words, "pulsar trouble");
@@ -129,29 +149,32 @@ impl Access {
     }
 }
 
-/// The authorities that count, PEM.
-fn trusted(settings: &PulsarSettings) -> Result<Vec<u8>, ConfigError> {
-    let problem = |what: String| ConfigError(vec![Problem { origin: None, what }]);
+/// Whether the client's error hides the reason for which a connection did not come about.
+fn says_nothing(error: &Error) -> bool {
+    matches!(error, Error::Connection(ConnectionError::Io(e)) if e.kind() == io::ErrorKind::Other)
+        || matches!(error, Error::Connection(ConnectionError::NotFound))
+}
+
+fn trusted(settings: &PulsarSettings) -> Result<Trusted, ConfigError> {
+    let problem = |path: &Path, what: &str| {
+        let what = format!("pulsar.tlsTrustCertsFilePath: {} {what}", path.display());
+        ConfigError(vec![Problem { origin: None, what }])
+    };
     let mut certificates = match &settings.trusted {
-        Some(path) => {
-            CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(
-                |e| problem(format!("pulsar.tlsTrustCertsFilePath: {} can't be read: {e}", path.display())),
-            )?
-        }
+        Some(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| problem(path, &format!("can't be read: {e}")))?,
         None => rustls_native_certs::load_native_certs().certs,
     };
     // The client gives up at one that it can't use.
-    let mut usable = RootCertStore::empty();
-    certificates.retain(|certificate| usable.add(certificate.clone()).is_ok());
+    let mut roots = RootCertStore::empty();
+    certificates.retain(|certificate| roots.add(certificate.clone()).is_ok());
     if let (Some(path), true) = (&settings.trusted, certificates.is_empty()) {
-        return Err(problem(format!(
-            "pulsar.tlsTrustCertsFilePath: {} holds no certificate that can be used",
-            path.display()
-        )));
+        return Err(problem(path, "holds no certificate that can be used"));
     }
     let blocks: Vec<_> =
         certificates.iter().map(|certificate| pem::Pem::new("CERTIFICATE", certificate.to_vec())).collect();
-    Ok(pem::encode_many(&blocks).into_bytes())
+    Ok(Trusted { pem: pem::encode_many(&blocks).into_bytes(), roots })
 }
 
 /// Shows the token, and looks at its file each time.

@@ -10,6 +10,7 @@
 //! use are [made](Topics::ensure) at its start.
 
 mod access;
+mod diagnosis;
 mod executor;
 mod line;
 mod outcome;

@@ -67,6 +67,7 @@ pub(super) fn words(error: &Error) -> String {
             Error::ServiceDiscovery(ServiceDiscoveryError::Query(Some(kind), words)) => {
                 format!("{}: {}", kind.as_str_name(), first_line(words.as_deref().unwrap_or_default()))
             }
+            Error::Custom(words) => words.clone(),
             _ => error.to_string(),
         },
     };

@@ -25,7 +25,7 @@ use std::{fmt, io, path::PathBuf, process, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
-use tracing::Dispatch;
+use tracing::{Dispatch, level_filters::LevelFilter};
 use tracing_subscriber::{
     Registry,
     filter::Targets,
@@ -54,6 +54,9 @@ use crate::{
 
 /// Everything of this project logs below this target.
 const OWN_TARGET: &str = "milvus_coord";
+
+/// What Pulsar's client logs below.
+const PULSAR_TARGET: &str = "pulsar";
 
 /// How long a destination may take to write what waits when the process ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -157,7 +160,11 @@ pub fn start(
 }
 
 fn targets(own: LogLevel, libraries: LogLevel) -> Targets {
-    Targets::new().with_default(libraries.filter()).with_target(OWN_TARGET, own.filter())
+    Targets::new()
+        .with_default(libraries.filter())
+        .with_target(OWN_TARGET, own.filter())
+        // It tells of every attempt to connect; what matters of that stands in own lines.
+        .with_target(PULSAR_TARGET, LevelFilter::OFF)
 }
 
 /// Owns the log's threads. Dropping it writes what waits.
