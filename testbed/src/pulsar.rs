@@ -67,7 +67,6 @@ struct Ports {
     plain: u16,
     encrypted: u16,
     web: u16,
-    storage: u16,
 }
 
 /// A message as it stands in a topic.
@@ -100,8 +99,7 @@ impl Pulsar {
         let classes = oracle.pulsar_classes().unwrap_or_else(|missing| panic!("{missing}"));
         let folder =
             tempfile::Builder::new().prefix("milvus-coord-pulsar-").tempdir().expect("a temporary folder");
-        let ports =
-            Ports { plain: free_port(), encrypted: free_port(), web: free_port(), storage: free_port() };
+        let ports = Ports { plain: free_port(), encrypted: free_port(), web: free_port() };
         let authority = Authority::new(folder.path(), "authority");
         let settings = configuration(ports, &authority.issue("pulsar"));
         fs::write(folder.path().join("standalone.conf"), settings).expect("the broker's configuration");
@@ -118,7 +116,7 @@ impl Pulsar {
         assert!(self.process.is_none(), "the broker runs already");
         self.runs += 1;
         let log = self.folder.path().join(format!("broker-{}.log", self.runs));
-        let command = java(&self.classes, self.folder.path(), self.ports);
+        let command = java(&self.classes, self.folder.path());
         let process = self.process.insert(Process::start("pulsar", command, &log));
         // It says that it is ready before it has the namespace.
         let begun = Instant::now();
@@ -337,7 +335,7 @@ impl DeserializeMessage for Raw {
     fn deserialize_message(_: &Payload) {}
 }
 
-fn java(classes: &Path, folder: &Path, ports: Ports) -> Command {
+fn java(classes: &Path, folder: &Path) -> Command {
     let mut command = Command::new("java");
     command
         .current_dir(folder)
@@ -348,8 +346,8 @@ fn java(classes: &Path, folder: &Path, ports: Ports) -> Command {
         .arg(classes)
         .arg("org.apache.pulsar.PulsarStandaloneStarter")
         .args(["--config", "standalone.conf", "--no-functions-worker", "--no-stream-storage"])
-        .args(["--metadata-dir", "data/metadata", "--bookkeeper-dir", "data/bookkeeper"])
-        .args(["--bookkeeper-port", &ports.storage.to_string()]);
+        // Its storage takes a free port by itself.
+        .args(["--metadata-dir", "data/metadata", "--bookkeeper-dir", "data/bookkeeper"]);
     command
 }
 
@@ -373,7 +371,7 @@ rootLogger.appenderRef.console.ref=console
 ";
 
 fn configuration(ports: Ports, own: &Pair) -> String {
-    let Ports { plain, encrypted, web, .. } = ports;
+    let Ports { plain, encrypted, web } = ports;
     // The storage takes its settings from here, too: without `listeningInterface` it would
     // listen everywhere.
     format!(

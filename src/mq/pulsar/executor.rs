@@ -20,11 +20,9 @@ pub(super) struct Tasks {
 impl Tasks {
     /// A task that ends with the others.
     pub(super) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn({
-            let ended = self.stop.clone().run_until_cancelled_owned(task);
-            async {
-                let _: Option<()> = ended.await;
-            }
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            let _: Option<()> = stop.run_until_cancelled_owned(task).await;
         });
     }
 }

@@ -30,10 +30,10 @@ use crate::{
 /// How many messages may wait in a line.
 const LENGTH: usize = 4096;
 
-/// A message whose turn comes later than this after it was given is not sent any more: the
-/// client tries for [three seconds](super::access), and none goes on its way when its fate
-/// has been told already.
-const TURN: Duration = Duration::from_secs(1);
+/// A message whose turn comes later than this after it was given is not sent any more: there
+/// would be no time left to hear of it. One whose turn came just before may be sent again
+/// when its fate has been told already; it keeps its place, for the line waits for it.
+const TURN: Duration = Duration::from_secs(3);
 
 /// Zstd's fastest, as in Milvus.
 const LEVEL: i32 = 1;
@@ -205,7 +205,7 @@ impl Sender {
             }
         }
         match &mut self.producer {
-            State::Open(place, producer) => Ok((place, producer)),
+            State::Open(place, producer) => Ok((&*place, &mut **producer)),
             State::None | State::Opening(..) => Err(self.access.unreachable("the topic is not open yet")),
         }
     }
