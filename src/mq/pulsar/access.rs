@@ -4,7 +4,8 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pulsar::{
-    ConnectionRetryOptions, Error, OperationRetryOptions, Pulsar as Client, authentication::Authentication,
+    ConnectionRetryOptions, Error, OperationRetryOptions, Pulsar as Client,
+    authentication::Authentication,
     error::{AuthenticationError, ConnectionError},
 };
 use tokio_rustls::rustls::{
