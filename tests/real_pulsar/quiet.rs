@@ -95,7 +95,8 @@ async fn topics_are_made_once_and_kept(broker: &Broker) {
     pulsar.ensure(&names[..4]).await.unwrap();
     pulsar.produce(&names[0], message("kept")).await.unwrap();
     // Two at once, as a term that follows another fast.
-    let (one, other) = tokio::join!(pulsar.ensure(&names), client(broker).ensure(&names));
+    let next = client(broker);
+    let (one, other) = tokio::join!(pulsar.ensure(&names), next.ensure(&names));
     assert_eq!((one, other), (Ok(()), Ok(())));
     let mut expected = names.clone();
     expected.sort();
