@@ -302,14 +302,14 @@ setup_faults() {
     [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}"
 }
 
-# The real Milvus 2.3.5 and the Kafka without which it does not get ready.
+# The real Milvus 2.3.5, and the Kafka and Pulsar without one of which it does not get ready.
 setup_oracle() {
     local packages=()
     python3 -m pip --version >/dev/null 2>&1 || packages+=(python3 python3-pip)
     command -v java >/dev/null || packages+=(default-jre-headless)
     command -v mvn >/dev/null || packages+=(maven)
     [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}" || return 1
-    setup_say "the real Milvus (network: the Python package index) and Kafka (network: Maven's repository), unless they are there"
+    setup_say "the real Milvus (network: the Python package index), Kafka and Pulsar (network: Maven's repository), unless they are there"
     "$SETUP_ROOT/testbed/oracle/fetch.sh" all >&2 </dev/null
 }
 

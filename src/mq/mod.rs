@@ -9,13 +9,18 @@
 pub mod codec;
 pub mod kafka;
 mod open;
+pub mod pulsar;
+mod trouble;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
 pub use self::open::{Opened, open};
 use crate::net::BoxFuture;
+
+/// How long a message may take until its fate is told.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What goes into a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +76,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// first polled, and keeps it when the future is dropped after that.
     ///
     /// # Errors
-    /// [`QueueError`], within some seconds ([`kafka::MESSAGE_TIMEOUT`]). One that is given
+    /// [`QueueError`], within some seconds ([`MESSAGE_TIMEOUT`]). One that is given
     /// again after [`QueueError::Unreachable`] may be in the channel twice.
     fn produce<'a>(
         &'a self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{NoQueue, Queue, Topics, kafka::Kafka};
+use super::{NoQueue, Queue, Topics, kafka::Kafka, pulsar::Pulsar};
 use crate::{
     clock::Clock,
     config::{ConfigError, QueueSettings},
@@ -20,10 +20,11 @@ pub struct Opened {
 }
 
 /// Opens the queue that `mq.type` and the addresses say. Connects in the background, and
-/// waits for nothing. A queue that can't be used is one that takes nothing, with a reason.
+/// waits for nothing. Must be called within a runtime. Without an address it is a queue that
+/// takes nothing, with a reason.
 ///
 /// # Errors
-/// Settings below `kafka.producer` that can't be.
+/// Settings below `kafka.producer` that can't be; certificates for Pulsar that can't be used.
 pub fn open(settings: Option<&QueueSettings>, clock: Arc<dyn Clock>) -> Result<Opened, ConfigError> {
     match settings {
         Some(QueueSettings::Kafka(settings)) => {
@@ -31,12 +32,8 @@ pub fn open(settings: Option<&QueueSettings>, clock: Arc<dyn Clock>) -> Result<O
             notes.iter().for_each(|note| warn!("{}", note.text));
             Ok(both(kafka))
         }
-        Some(QueueSettings::Pulsar { .. }) => {
-            let reason = "pulsar is not spoken yet; set mq.type to kafka, and kafka.brokerList";
-            warn!(reason, "collections can't be created: there is no message queue");
-            Ok(both(NoQueue(reason.into())))
-        }
-        None => Ok(both(NoQueue("none is configured; set kafka.brokerList".into()))),
+        Some(QueueSettings::Pulsar(settings)) => Ok(both(Pulsar::new(settings.clone(), clock)?)),
+        None => Ok(both(NoQueue("none is configured; set pulsar.address or kafka.brokerList".into()))),
     }
 }
 
@@ -49,7 +46,7 @@ fn both<Q: Queue + Topics + 'static>(queue: Q) -> Opened {
 mod tests {
     use super::*;
     use crate::{
-        config::KafkaSettings,
+        config::{KafkaSettings, PulsarSettings},
         mq::{Message, QueueError},
         telemetry::{
             log::LogLevel,
@@ -63,30 +60,24 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_queue_messages_meet_the_reason() {
-        let pulsar = QueueSettings::Pulsar { url: "pulsar://u:hunter2@h:6650".into() };
-        for (settings, expected) in [
-            (None, "no message queue: none is configured; set kafka.brokerList"),
-            (
-                Some(pulsar),
-                "no message queue: pulsar is not spoken yet; set mq.type to kafka, and kafka.brokerList",
-            ),
-        ] {
-            let opened = opened(settings);
-            let error = opened.queue.produce("dml_0", Message::default()).await.unwrap_err();
-            assert_eq!(error.to_string(), expected);
-            assert!(matches!(opened.topics.ensure(&["dml_0".into()]).await, Err(QueueError::None(_))));
-        }
+        let opened = opened(None);
+        let error = opened.queue.produce("dml_0", Message::default()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no message queue: none is configured; set pulsar.address or kafka.brokerList"
+        );
+        assert!(matches!(opened.topics.ensure(&["dml_0".into()]).await, Err(QueueError::None(_))));
     }
 
-    #[test]
-    fn pulsar_is_warned_of_once_and_kafka_is_opened_silently() {
+    #[tokio::test]
+    async fn the_queue_that_is_configured_is_opened_silently() {
         let lines = lines_of(LogLevel::Info, || {
-            opened(Some(QueueSettings::Pulsar { url: "pulsar://h:6650".into() }));
-            opened(None);
             let kafka = KafkaSettings { brokers: "127.0.0.1:1".into(), ..KafkaSettings::default() };
             assert!(format!("{:?}", opened(Some(QueueSettings::Kafka(kafka))).queue).starts_with("Kafka"));
+            let pulsar = QueueSettings::Pulsar(PulsarSettings::default());
+            assert!(format!("{:?}", opened(Some(pulsar)).queue).starts_with("Pulsar"));
+            opened(None);
         });
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("[WARN]"), "{lines:?}");
+        assert_eq!(lines, [""; 0]);
     }
 }

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Brings the oracle to this machine: the real Milvus 2.3.5 and the Kafka that it
-# needs to become Healthy. What is there already is left alone; what is fetched
+# Brings the oracle to this machine: the real Milvus 2.3.5, and the Kafka or Pulsar that
+# it needs to become Healthy. What is there already is left alone; what is fetched
 # appears at its place only when it is whole.
 #
-#   fetch.sh [milvus|kafka|all|where]
+#   fetch.sh [milvus|kafka|pulsar|all|where]
 #
-# Network: PyPI (58 MB) for Milvus, Maven Central (about 60 MB) for Kafka.
+# Network: PyPI (58 MB) for Milvus, Maven Central for Kafka (about 60 MB) and Pulsar (about
+#          200 MB, one minute).
 # Place:   ${MILVUS_COORD_CACHE:-${XDG_CACHE_HOME:-~/.cache}/milvus-coord}
-# Needs:   python3 with pip and lzma, mvn (fetching only), java (running Kafka).
+# Needs:   python3 with pip and lzma, mvn (fetching only), java (running the queues).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${MILVUS_COORD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milvus-coord}
 milvus=$cache/milvus-2.3.5
 kafka=$cache/kafka-3.7.2
+pulsar=$cache/pulsar-3.1.0
 
 # The place in which something is built before it is moved to its own. One trap
 # for the whole script: it is gone also when a step fails.
@@ -67,27 +69,36 @@ fetch_milvus() {
     settle "$milvus"
 }
 
-fetch_kafka() {
-    [[ -d $kafka ]] && return
+# fetch_jars NAME POM TARGET: all that the program of that pom runs with. Maven holds each
+# file against its checksum (-C).
+fetch_jars() {
+    local name=$1 pom=$2 target=$3
+    [[ -d $target ]] && return
     need mvn java
-    say "fetching Kafka 3.7.2 from Maven Central"
+    say "fetching $name from Maven Central"
     new_scratch
-    cp "$here/kafka.xml" "$scratch/pom.xml"
-    (cd "$scratch" && mvn -B -q -Dmaven.artifact.threads=12 \
+    cp "$here/$pom" "$scratch/pom.xml"
+    (cd "$scratch" && mvn -B -q -C -Dmaven.artifact.threads=12 \
         dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=done/lib)
-    settle "$kafka"
+    settle "$target"
 }
+
+fetch_kafka() { fetch_jars "Kafka 3.7.2 (60 MB)" kafka.xml "$kafka"; }
+
+fetch_pulsar() { fetch_jars "Pulsar 3.1.0 (200 MB)" pulsar.xml "$pulsar"; }
 
 case ${1:-all} in
 milvus) fetch_milvus ;;
 kafka) fetch_kafka ;;
+pulsar) fetch_pulsar ;;
 all)
     fetch_milvus
     fetch_kafka
+    fetch_pulsar
     ;;
 where) printf '%s\n' "$cache" ;;
 *)
-    say "usage: fetch.sh [milvus|kafka|all|where]"
+    say "usage: fetch.sh [milvus|kafka|pulsar|all|where]"
     exit 64
     ;;
 esac

@@ -3,6 +3,7 @@
 //!
 //! * [`etcd`]: real etcd servers; [`instance`]: coordinators, ours or the real ones.
 //! * [`bed`]: an etcd with instances on it; [`audit`]: etcd's whole history, checked.
+//! * [`kafka`], [`pulsar`]: message queues; [`queue`]: either.
 //! * [`cluster`]: a whole Milvus; [`python`]: its users, as programs;
 //!   [`progress`]: where such long tests are.
 //! * [`session`], [`grpc`], [`follower`]: what a Milvus component sees of them.
@@ -35,7 +36,9 @@ pub mod ports;
 pub mod process;
 pub mod progress;
 pub mod proxy;
+pub mod pulsar;
 pub mod python;
+pub mod queue;
 pub mod role;
 pub mod session;
 pub mod skip;

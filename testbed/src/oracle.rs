@@ -5,13 +5,20 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{instance::Plan, kafka::Kafka, ports::free_port, role::Role};
+use crate::{
+    instance::Plan,
+    kafka::Kafka,
+    ports::free_port,
+    queue::{Broker, Queue},
+    role::Role,
+};
 
 /// The fetched programs.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     milvus: PathBuf,
     kafka: PathBuf,
+    pulsar: PathBuf,
 }
 
 impl Oracle {
@@ -26,12 +33,23 @@ impl Oracle {
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("milvus-coord")))
             .or_else(|| variable("HOME").map(|folder| folder.join(".cache/milvus-coord")))
             .ok_or("no cache folder: HOME is not set")?;
-        let oracle = Self { milvus: cache.join("milvus-2.3.5"), kafka: cache.join("kafka-3.7.2") };
-        for folder in [&oracle.milvus, &oracle.kafka] {
-            if !folder.is_dir() {
-                return Err(format!("{} is not there; testbed/oracle/fetch.sh fetches it", folder.display()));
-            }
-        }
+        let oracle = Self {
+            milvus: cache.join("milvus-2.3.5"),
+            kafka: cache.join("kafka-3.7.2"),
+            pulsar: cache.join("pulsar-3.1.0"),
+        };
+        is_there(&oracle.milvus)?;
+        is_there(&oracle.kafka)?;
+        Ok(oracle)
+    }
+
+    /// The same, with Pulsar.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_with_pulsar() -> Result<Self, String> {
+        let oracle = Self::find()?;
+        oracle.pulsar_classes()?;
         Ok(oracle)
     }
 
@@ -45,6 +63,12 @@ impl Oracle {
         self.milvus.join("conf")
     }
 
+    /// The class path of Pulsar.
+    pub(crate) fn pulsar_classes(&self) -> Result<PathBuf, String> {
+        is_there(&self.pulsar)?;
+        Ok(self.pulsar.join("lib/*"))
+    }
+
     /// The executable.
     pub fn program(&self) -> PathBuf {
         self.milvus.join("bin/milvus")
@@ -55,26 +79,45 @@ impl Oracle {
 #[derive(Debug)]
 pub struct RealCluster {
     oracle: Oracle,
-    kafka: Kafka,
+    broker: Broker,
     storage: TempDir,
     number: std::sync::atomic::AtomicU32,
 }
 
 impl RealCluster {
-    /// Starts the broker.
+    /// Starts a Kafka broker.
     ///
     /// # Panics
     /// When it doesn't start.
     pub async fn start(oracle: &Oracle) -> Self {
-        let kafka = Kafka::start(oracle).await;
+        Self::on(Queue::Kafka, oracle).await
+    }
+
+    /// Starts a broker of that kind.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub async fn on(queue: Queue, oracle: &Oracle) -> Self {
+        let broker = queue.start(oracle).await;
         let storage =
             tempfile::Builder::new().prefix("milvus-coord-storage-").tempdir().expect("a temporary folder");
-        Self { oracle: oracle.clone(), kafka, storage, number: 0.into() }
+        Self { oracle: oracle.clone(), broker, storage, number: 0.into() }
+    }
+
+    /// The broker of a cluster on Kafka.
+    ///
+    /// # Panics
+    /// When it is another one.
+    pub fn kafka(&self) -> &Kafka {
+        match &self.broker {
+            Broker::Kafka(kafka) => kafka,
+            other => panic!("the cluster runs on {}", other.name()),
+        }
     }
 
     /// The broker.
-    pub fn kafka(&self) -> &Kafka {
-        &self.kafka
+    pub fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// A real rootcoord on the etcd at `endpoints`, below `root`, active-standby on. Its
@@ -94,14 +137,21 @@ impl RealCluster {
             .alias(&alias)
             .environment("MILVUSCONF", show(&self.oracle.configuration()))
             .environment("LD_LIBRARY_PATH", show(&bin))
-            .set("kafka.brokerList", self.kafka.brokers())
             .set("localStorage.path", show(self.storage.path()));
+        let plan = self.broker.settings().iter().fold(plan, |plan, (key, value)| plan.set(key, value));
         match role {
             // What proxies and coordinators call it by.
             Role::Proxy => plan.set("proxy.internalPort", free_port()),
             _ => plan,
         }
     }
+}
+
+fn is_there(folder: &Path) -> Result<(), String> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(format!("{} is not there; testbed/oracle/fetch.sh fetches it", folder.display()))
 }
 
 fn show(path: &Path) -> String {

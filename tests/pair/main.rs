@@ -31,5 +31,6 @@ mod restart;
 mod restored_etcd;
 mod routing;
 mod sigterm;
+mod silent_queue;
 mod standby;
 mod window;

@@ -9,10 +9,7 @@ use std::{
 use milvus_coord::{
     clock::SystemClock,
     config::KafkaSettings,
-    mq::{
-        Message, MessageId, Queue as _, QueueError,
-        kafka::{Kafka, MESSAGE_TIMEOUT},
-    },
+    mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, kafka::Kafka},
 };
 use milvus_coord_testbed::{kafka::Kafka as Broker, oracle::Oracle};
 use tokio::sync::{Mutex, MutexGuard, watch};

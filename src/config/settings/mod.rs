@@ -4,6 +4,7 @@
 mod etcd;
 mod log;
 mod pair;
+mod pulsar;
 mod queue;
 mod root_coord;
 mod rpc;
@@ -12,6 +13,7 @@ pub use self::{
     etcd::{EtcdAuth, EtcdSettings, EtcdTls},
     log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
     pair::{ActiveStandbySettings, OnLost, RunDirectory},
+    pulsar::{PulsarLogin, PulsarSettings},
     queue::{KafkaLogin, KafkaProperty, KafkaSettings, QueueSettings},
     root_coord::RootCoordSettings,
     rpc::{ClientSettings, GrpcSettings, MessageLimits},

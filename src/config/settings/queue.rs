@@ -1,15 +1,13 @@
 use std::fmt;
 
+use super::pulsar::PulsarSettings;
 use crate::config::{origin::Origin, reader::Reader, secret::Secret};
 
 /// Which message queue the cluster uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueSettings {
-    /// Pulsar, by its URL.
-    Pulsar {
-        /// `pulsar://host:port`, or whatever was configured with a colon in it.
-        url: String,
-    },
+    /// Pulsar.
+    Pulsar(PulsarSettings),
     /// Kafka.
     Kafka(KafkaSettings),
 }
@@ -59,19 +57,16 @@ impl QueueSettings {
     /// `None`: no queue is configured, which is no reason not to start.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let kind = reader.text("mq.type");
-        let address = reader.text("pulsar.address");
-        let port: u16 = reader.number("pulsar.port");
+        let pulsar = PulsarSettings::read(reader, kind != "kafka");
         let brokers = reader.text("kafka.brokerList");
         let login =
             ["kafka.saslUsername", "kafka.saslPassword", "kafka.saslMechanisms", "kafka.securityProtocol"]
                 .map(|key| reader.text(key));
 
-        let has_pulsar = !address.is_empty() && kind != "kafka";
-        let has_kafka = !brokers.is_empty() && kind != "pulsar";
-        if has_pulsar {
-            let url = if address.contains(':') { address } else { format!("pulsar://{address}:{port}") };
-            Some(Self::Pulsar { url })
-        } else if has_kafka {
+        // As in Milvus, which looks for Pulsar first.
+        if let Some(pulsar) = pulsar {
+            Some(Self::Pulsar(pulsar))
+        } else if !brokers.is_empty() && kind != "pulsar" {
             let login = KafkaLogin::read(reader, login);
             Some(Self::Kafka(KafkaSettings { brokers, login, producer: producer(reader) }))
         } else {

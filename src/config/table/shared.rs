@@ -78,20 +78,33 @@ pub(super) static STORE: &[Item] = &[
     item("metastore.type", "etcd", Kind::Choice(&["etcd"]), "Where metadata lives. TiKV is not supported."),
 ];
 
+fn queue_kind(value: &Value) -> Result<(), &'static str> {
+    match value {
+        Value::Text(kind) if ["default", "pulsar", "kafka"].contains(&kind.as_str()) => Ok(()),
+        Value::Text(kind) if ["rocksmq", "natsmq"].contains(&kind.as_str()) => {
+            Err("must be pulsar or kafka: rocksmq and natsmq exist in Milvus standalone only")
+        }
+        _ => Err("must be default, pulsar or kafka"),
+    }
+}
+
 /// The message queue.
 pub(super) static QUEUE: &[Item] = &[
     item(
         "mq.type",
         "default",
-        Kind::Choice(&["default", "pulsar", "kafka"]),
-        "Which message queue the cluster uses. default: pulsar if pulsar.address is set, else kafka \
-         if kafka.brokerList is set, else none yet. rocksmq and natsmq exist in Milvus standalone only.",
-    ),
+        Kind::Text,
+        "Which message queue the cluster uses: pulsar, kafka or default. default: pulsar if \
+         pulsar.address is set, else kafka if kafka.brokerList is set, else none yet. rocksmq and \
+         natsmq exist in Milvus standalone only.",
+    )
+    .check(queue_kind),
     item(
         "pulsar.address",
         "",
         Kind::Text,
-        "Pulsar's host, or the whole URL (pulsar://host:port). Milvus ships localhost in its file.",
+        "Pulsar's host, or the whole URL (pulsar://host:port, pulsar+ssl://host:port, several hosts \
+         separated by commas). Milvus ships localhost in its file.",
     ),
     item(
         "pulsar.port",
@@ -99,6 +112,46 @@ pub(super) static QUEUE: &[Item] = &[
         Kind::Number { least: 0, most: 65535 },
         "Pulsar's port, if pulsar.address is only a host.",
     ),
+    item("pulsar.tenant", "public", Kind::Name, "The tenant of the topics."),
+    item("pulsar.namespace", "default", Kind::Name, "The namespace of the topics, within the tenant."),
+    item(
+        "pulsar.authPlugin",
+        "",
+        Kind::Text,
+        "How to log in to Pulsar. Empty: not at all. token, or \
+         org.apache.pulsar.client.impl.auth.AuthenticationToken: with a token.",
+    ),
+    item(
+        "pulsar.authParams",
+        "",
+        Kind::Text,
+        "What the plugin needs: token:THE-TOKEN, or file:/path of a file that holds it and is read at \
+         each connection.",
+    )
+    .secret(),
+    item(
+        "pulsar.tlsTrustCertsFilePath",
+        "",
+        Kind::Text,
+        "With pulsar+ssl: the authorities that may sign Pulsar's certificate, a PEM file, beside those of \
+         the public web. Without it the system's. Milvus's own processes do not read this key. The \
+         certificate must be for the host of the address, which Milvus does not check.",
+    ),
+    item(
+        "pulsar.maxMessageSize",
+        "5242880",
+        BYTES,
+        "The largest message in bytes that is sent. Pulsar's own limit must be at least this.",
+    )
+    .empty_is_default(),
+    item(
+        "pulsar.requestTimeout",
+        "60",
+        Kind::Time { unit: Unit::Seconds, least: 1, most: 3600 },
+        "How long Pulsar may take for an answer, if that is less than the 3 seconds that are waited at \
+         most.",
+    )
+    .empty_is_default(),
     item(
         "kafka.brokerList",
         "",

@@ -14,7 +14,7 @@ fn a_file_of_milvus_works_and_no_key_of_it_is_unknown() {
     let settings = Config::load(&sources(&folder, &[]), Role::QueryCoord).unwrap().settings;
     assert_eq!(settings.node.port, 19531);
     assert_eq!(settings.node.ip, None);
-    assert_eq!(settings.queue, Some(QueueSettings::Pulsar { url: "pulsar://localhost:6650".into() }));
+    assert_eq!(settings.queue, Some(QueueSettings::Pulsar(PulsarSettings::default())));
     assert!(settings.etcd.tls.is_none());
 }
 

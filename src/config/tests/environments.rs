@@ -19,7 +19,7 @@ fn the_compose_environment_works() {
     );
     assert_eq!(config.settings.etcd.endpoints, ["etcd:2379"]);
     assert!(config.settings.active_standby.enabled);
-    assert_eq!(config.settings.queue, Some(QueueSettings::Pulsar { url: "pulsar://pulsar:6650".into() }));
+    assert_eq!(config.settings.queue, Some(pulsar(&["pulsar://pulsar:6650"])));
     assert_eq!(config.settings.metrics_port, Some(9092));
     let texts: Vec<_> = config.notes.iter().map(|note| note.text.as_str()).collect();
     assert_eq!(
@@ -44,22 +44,74 @@ fn services_of_kubernetes_do_not_become_settings() {
     assert_eq!(config.notes.len(), 2);
 }
 
+fn pulsar(urls: &[&str]) -> QueueSettings {
+    let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+    QueueSettings::Pulsar(PulsarSettings { urls, ..PulsarSettings::default() })
+}
+
 #[test]
 fn the_queue_is_pulsar_before_kafka_and_none_is_no_error() {
     let queue = |pairs: &[(&str, &str)]| load("", pairs).settings.queue;
-    let pulsar = |url: &str| Some(QueueSettings::Pulsar { url: url.into() });
     let kafka =
         Some(QueueSettings::Kafka(KafkaSettings { brokers: "a:1,b:2".into(), ..KafkaSettings::default() }));
     let (p, k) = (("PULSAR_ADDRESS", "host"), ("KAFKA_BROKERLIST", "a:1,b:2"));
     assert_eq!(queue(&[]), None);
-    assert_eq!(queue(&[p, k]), pulsar("pulsar://host:6650"));
+    assert_eq!(queue(&[p, k]), Some(pulsar(&["pulsar://host:6650"])));
     assert_eq!(queue(&[p, k, ("MQ_TYPE", "kafka")]), kafka);
+    assert_eq!(queue(&[p, ("MQ_TYPE", "kafka")]), None);
     assert_eq!(queue(&[k]), kafka);
-    assert_eq!(queue(&[p, ("PULSAR_PORT", "7")]), pulsar("pulsar://host:7"));
+    assert_eq!(queue(&[k, ("MQ_TYPE", "pulsar")]), None);
+    assert_eq!(queue(&[p, ("PULSAR_PORT", "7")]), Some(pulsar(&["pulsar://host:7"])));
     assert_eq!(
-        refused("mq: {type: rocksmq}\n", &[]),
-        ["milvus.yaml:1: mq.type is \"rocksmq\"; it must be one of default, pulsar, kafka"]
+        queue(&[("PULSAR_ADDRESS", "pulsar+ssl://a:1,b:2")]),
+        Some(pulsar(&["pulsar+ssl://a:1", "pulsar+ssl://b:2"]))
     );
+}
+
+#[test]
+fn a_queue_that_a_cluster_can_t_use_is_refused() {
+    for kind in ["rocksmq", "natsmq"] {
+        let refused = refused(&format!("mq: {{type: {kind}}}\n"), &[]);
+        let expected = format!(
+            "milvus.yaml:1: mq.type is {kind:?}; it must be pulsar or kafka: rocksmq and natsmq exist in \
+             Milvus standalone only"
+        );
+        assert_eq!(refused, [expected]);
+    }
+    // Milvus does not know it in capitals either.
+    assert_eq!(
+        refused("", &[("MQ_TYPE", "Kafka")]),
+        ["environment variable MQ_TYPE: mq.type is \"Kafka\"; it must be default, pulsar or kafka"]
+    );
+}
+
+#[test]
+fn pulsar_has_a_tenant_a_login_and_certificates() {
+    let file = "pulsar:\n  address: pulsar+ssl://p\n  tenant: t\n  namespace: n\n  authPlugin: token\n  \
+                authParams: token:hunter2\n  tlsTrustCertsFilePath: /ca.pem\n  maxMessageSize: 1000\n  \
+                requestTimeout: 2\n  webport: 8080\n";
+    let config = load(file, &[]);
+    assert!(config.notes.is_empty(), "{:?}", config.notes);
+    let expected = PulsarSettings {
+        urls: vec!["pulsar+ssl://p:6651".into()],
+        tenant: "t".into(),
+        namespace: "n".into(),
+        login: Some(PulsarLogin::Token(Secret::new(SECRET))),
+        trusted: Some("/ca.pem".into()),
+        max_message: 1000,
+        request_timeout: Duration::from_secs(2),
+    };
+    assert!(!format!("{:?}", config.settings.queue).contains(SECRET));
+    assert_eq!(config.settings.queue, Some(QueueSettings::Pulsar(expected)));
+    assert_eq!(
+        refused("pulsar: {address: \"p:6650\"}\n", &[("PULSAR_AUTHPLUGIN", "athenz")]),
+        [
+            "environment variable PULSAR_AUTHPLUGIN: pulsar.authPlugin must be token, or empty: other logins are not spoken here",
+            "milvus.yaml:1: pulsar.address must be a host, or begin with pulsar:// or pulsar+ssl://"
+        ]
+    );
+    // Of a queue that is not used.
+    load("mq: {type: kafka}\npulsar: {address: \"p:6650\"}\n", &[]);
 }
 
 #[test]

@@ -30,15 +30,12 @@ use self::{
     properties::{Ordering, client_config, ordering, passed_over, problems},
     topics::TopicMaker,
 };
-use super::{Message, MessageId, Queue, QueueError, Topics};
+use super::{MESSAGE_TIMEOUT, Message, MessageId, Queue, QueueError, Topics};
 use crate::{
     clock::{BootInstant, Clock},
     config::{ConfigError, KafkaSettings, Note, Problem},
     net::BoxFuture,
 };
-
-/// How long a message may take until its fate is told.
-pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// All channels' partition: the only one that Milvus's consumers read.
 const PARTITION: i32 = 0;

@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 use crate::config::{KafkaProperty, KafkaSettings, Note, Problem, is_secret};
 
 /// How long librdkafka tries to deliver a message. It looks for those whose time is over
-/// once a second, so that none outlives [`MESSAGE_TIMEOUT`](super::MESSAGE_TIMEOUT).
+/// once a second, so that none outlives [`MESSAGE_TIMEOUT`](crate::mq::MESSAGE_TIMEOUT).
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Largest message; what Milvus has, and a limit that its brokers must have too.

@@ -4,7 +4,7 @@
 use tracing::{Span, error_span};
 use tracing_subscriber::EnvFilter;
 
-use super::{OWN_TARGET, level::LogLevel};
+use super::{OWN_TARGET, PULSAR_TARGET, level::LogLevel};
 
 /// One name for each level that makes a difference: the filter knows spans by name.
 macro_rules! spans {
@@ -30,5 +30,6 @@ pub(super) fn filter(own: LogLevel, libraries: LogLevel) -> EnvFilter {
         .map(|level| format!("{OWN_TARGET}[call_{level}]={level}"))
         .join(",");
     let (libraries, own) = (libraries.filter(), own.filter());
-    EnvFilter::builder().parse_lossy(format!("{libraries},{OWN_TARGET}={own},{calls}"))
+    // Pulsar's client tells of every attempt to connect; what matters of that stands in own lines.
+    EnvFilter::builder().parse_lossy(format!("{libraries},{OWN_TARGET}={own},{PULSAR_TARGET}=off,{calls}"))
 }

@@ -56,6 +56,9 @@ use crate::{
 /// Everything of this project logs below this target.
 const OWN_TARGET: &str = "milvus_coord";
 
+/// What Pulsar's client logs below.
+const PULSAR_TARGET: &str = "pulsar";
+
 /// How long a destination may take to write what waits when the process ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 

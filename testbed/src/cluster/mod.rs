@@ -1,4 +1,4 @@
-//! A whole Milvus 2.3.5 on loopback: etcd, Kafka, every kind of node as the real
+//! A whole Milvus 2.3.5 on loopback: etcd, Kafka or Pulsar, every kind of node as the real
 //! program, and rootcoords of which each is ours or the real one.
 //!
 //! Object storage is a folder that all nodes share. There is one node of each kind.
@@ -21,6 +21,7 @@ use crate::{
     oracle::{Oracle, RealCluster},
     process::{Exit, resident},
     progress::Progress,
+    queue::Queue,
     role::Role,
     session::{Session, Sessions},
 };
@@ -51,6 +52,7 @@ pub enum Rootcoord {
 pub struct Options {
     rootcoords: Vec<Rootcoord>,
     lease: u32,
+    queue: Queue,
     settings: Vec<(String, String)>,
     catalog: Option<Catalog>,
     apart: bool,
@@ -58,15 +60,29 @@ pub struct Options {
 
 impl Options {
     /// A cluster whose rootcoords are these: the first one becomes ACTIVE. Their leases
-    /// last 10 s.
+    /// last 10 s, and the message queue is Kafka.
     pub fn new(rootcoords: impl Into<Vec<Rootcoord>>) -> Self {
-        Self { rootcoords: rootcoords.into(), lease: 10, settings: Vec::new(), catalog: None, apart: false }
+        Self {
+            rootcoords: rootcoords.into(),
+            lease: 10,
+            queue: Queue::Kafka,
+            settings: Vec::new(),
+            catalog: None,
+            apart: false,
+        }
     }
 
     /// How many seconds the leases of the rootcoords last.
     #[must_use]
     pub fn lease(mut self, seconds: u32) -> Self {
         self.lease = seconds;
+        self
+    }
+
+    /// Which message queue all of them use.
+    #[must_use]
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queue = queue;
         self
     }
 
@@ -118,9 +134,9 @@ impl Cluster {
         assert!(!options.rootcoords.is_empty(), "a cluster without a rootcoord");
         let alone = ALONE.acquire().await.expect("never closed");
         let progress = Progress::of("cluster");
-        let (etcd, real) = tokio::join!(Etcd::single(), RealCluster::start(oracle));
+        let (etcd, real) = tokio::join!(Etcd::single(), RealCluster::on(options.queue, oracle));
         let etcd = etcd.unwrap_or_else(|e| panic!("no etcd: {e}"));
-        progress.say("etcd and Kafka serve");
+        progress.say(&format!("etcd and {} serve", real.broker().name()));
         let client = etcd.client().await.expect("a client of etcd");
         if let Some(catalog) = &options.catalog {
             catalog.write(&client, ROOT).await.expect("etcd takes collections");
@@ -176,12 +192,11 @@ impl Cluster {
                 .set("common.session.ttl", self.options.lease),
             Rootcoord::Ours(program) => Plan::rootcoord(program, &endpoints, ROOT)
                 .named(&format!("our rootcoord {index}"))
-                .set("mq.type", "kafka")
-                .set("kafka.brokerList", self.real.kafka().brokers())
                 .set("common.activeStandby.runDirectory", self.run_directory(index).display())
                 .set("common.activeStandby.leaseSeconds", self.options.lease),
         };
-        self.with_settings(plan)
+        let queue = self.real.broker().settings();
+        self.with_settings(queue.iter().fold(plan, |plan, (key, value)| plan.set(key, value)))
     }
 
     fn run_directory(&self, index: usize) -> PathBuf {
@@ -305,7 +320,8 @@ impl Cluster {
         let mut memory: Vec<_> = instances
             .map(|member| (member.process.name().to_owned(), member.process.usage().resident))
             .collect();
-        memory.push(("kafka".to_owned(), self.real.kafka().usage().resident));
+        let broker = self.real.broker();
+        memory.push((broker.name().to_owned(), broker.usage().resident));
         memory.push(("etcd".to_owned(), self.etcd.pid(0).map_or(0, resident)));
         memory
     }
