@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How long a start may take: a large Java program on a busy machine.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(300);
 
 /// How long reading a topic may take.
 const READ: Duration = Duration::from_secs(30);
@@ -84,7 +84,7 @@ impl Pulsar {
     /// A broker that serves.
     ///
     /// # Panics
-    /// When it doesn't within three minutes.
+    /// When it doesn't within five minutes.
     pub async fn start(oracle: &Oracle) -> Self {
         let mut pulsar = Self::prepare(oracle);
         pulsar.run().await;
@@ -111,7 +111,7 @@ impl Pulsar {
     /// addresses and what it had stored.
     ///
     /// # Panics
-    /// When it runs already, or doesn't serve within three minutes.
+    /// When it runs already, or doesn't serve within five minutes.
     pub async fn run(&mut self) {
         assert!(self.process.is_none(), "the broker runs already");
         self.runs += 1;

@@ -87,7 +87,7 @@ fn a_queue_that_a_cluster_can_t_use_is_refused() {
 
 #[test]
 fn pulsar_has_a_tenant_a_login_and_certificates() {
-    let file = "pulsar:\n  address: pulsar+ssl://p\n  tenant: t\n  namespace: n\n  authPlugin: token\n  \
+    let file = "pulsar:\n  address: pulsar+ssl://p\n  tenant: t\n  namespace: ns\n  authPlugin: token\n  \
                 authParams: token:hunter2\n  tlsTrustCertsFilePath: /ca.pem\n  maxMessageSize: 1000\n  \
                 requestTimeout: 2\n  webport: 8080\n";
     let config = load(file, &[]);
@@ -95,7 +95,7 @@ fn pulsar_has_a_tenant_a_login_and_certificates() {
     let expected = PulsarSettings {
         urls: vec!["pulsar+ssl://p:6651".into()],
         tenant: "t".into(),
-        namespace: "n".into(),
+        namespace: "ns".into(),
         login: Some(PulsarLogin::Token(Secret::new(SECRET))),
         trusted: Some("/ca.pem".into()),
         max_message: 1000,
