@@ -102,6 +102,9 @@ pub enum DdlError {
         /// The time of the task.
         task: Timestamp,
     },
+    /// A collection has come back into the form that releases before 2.2 wrote. May be repeated.
+    #[error("collection {0} was written by an old release in the meantime")]
+    OldForm(CollectionId),
     /// It is more than etcd takes at once.
     #[error("{key} takes {bytes} bytes, more than etcd accepts at once")]
     TooLarge {

@@ -108,7 +108,9 @@ fn of_ddl(error: &DdlError) -> MilvusError {
         DdlError::Undecodable { .. } | DdlError::TooLarge { .. } => {
             MilvusError::new(Kind::ServiceInternal).saying(&error.to_string())
         }
-        DdlError::Behind { .. } => MilvusError::new(Kind::ServiceUnavailable).saying(&error.to_string()),
+        DdlError::Behind { .. } | DdlError::OldForm(_) => {
+            MilvusError::new(Kind::ServiceUnavailable).saying(&error.to_string())
+        }
         DdlError::NoCollection(missing) => of_missing(missing),
         DdlError::TooManyCollections(limit) => {
             let (TooManyCollections::InDatabase(number) | TooManyCollections::Everywhere(number)) = limit;

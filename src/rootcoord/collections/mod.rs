@@ -7,5 +7,5 @@ mod write;
 pub use self::{
     draft::{Draft, Limits, draft},
     rename::{Rename, rename},
-    write::{alter, change_state, create, remove},
+    write::{alter, change_state, create, modernize, remove},
 };

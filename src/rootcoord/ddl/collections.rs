@@ -102,6 +102,20 @@ impl Tools {
         Ok(ts)
     }
 
+    /// Brings a collection that an old release wrote into the form of today, before anything of
+    /// it is changed. A failure in the middle leaves what counted before.
+    pub(super) async fn modernize(&self, id: CollectionId) -> Step<()> {
+        if self.catalog.catalog.lock().inline_partitions(id).is_none() {
+            return Ok(());
+        }
+        let ts = self.timestamp().await?;
+        let writes = collections::modernize(&self.catalog.catalog.lock(), id, ts).map_err(Failure::from)?;
+        for write in writes {
+            self.write(&write).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn drop_collection(self: &Arc<Self>, db: &str, name: &str) -> Step<Timestamp> {
         let (ts, dropped) = self
             .change(|catalog, task| {

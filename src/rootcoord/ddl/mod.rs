@@ -263,6 +263,10 @@ impl Tools {
     }
 
     async fn run(self: &Arc<Self>, request: &Request) -> Step<Timestamp> {
+        let collections = request.collections(&self.catalog.catalog.lock());
+        for collection in collections {
+            self.modernize(collection).await?;
+        }
         match request {
             Request::CreateDatabase { name, id } => self.create_database(name, *id).await,
             Request::DropDatabase { name } => self.drop_database(name).await,

@@ -21,6 +21,7 @@ use crate::{
 
 mod collections;
 mod databases;
+mod old_releases;
 
 const NOW: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(3);
