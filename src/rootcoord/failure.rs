@@ -33,6 +33,9 @@ pub enum Failure {
     /// Etcd did not answer in time: perhaps carried out. May be repeated.
     #[error("no answer from etcd in time")]
     NoAnswer,
+    /// Etcd does not tell what has to be known first: certainly not carried out. May be repeated.
+    #[error("etcd does not answer now: {0}")]
+    NotRead(String),
     /// Somebody else keeps changing the same keys: certainly not carried out. May be repeated.
     #[error("{0} was changed by somebody else")]
     Disturbed(String),
@@ -85,7 +88,7 @@ impl Failure {
             Self::Timestamp(NoTimestamp::CountZero | NoTimestamp::TooMany) | Self::Ids(NoIds::CountZero) => {
                 Reply::Status(MilvusError::plain(self.to_string()))
             }
-            Self::NotWritten(_) | Self::NoAnswer | Self::Disturbed(_) => {
+            Self::NotWritten(_) | Self::NotRead(_) | Self::NoAnswer | Self::Disturbed(_) => {
                 Reply::Status(MilvusError::new(Kind::ServiceUnavailable).saying(&self.to_string()))
             }
             Self::Full(limit) => {

@@ -126,6 +126,8 @@ pub struct Serving {
     pub ddl: Ddl,
     /// The way to what sends ticks.
     pub ticker: Ticker,
+    /// Takes the term's writes, and reads.
+    pub store: Arc<dyn Commit>,
     /// What is told about the term.
     pub events: TermEvents,
     timestamp_sightings: Arc<Sightings>,
@@ -218,7 +220,7 @@ impl Serving {
 
         let tools = Tools {
             catalog: around.catalog,
-            store,
+            store: store.clone(),
             timestamps: timestamps.clone(),
             ids: ids.clone(),
             clock,
@@ -249,6 +251,7 @@ impl Serving {
             ids,
             ddl,
             ticker,
+            store,
             events,
             timestamp_sightings,
             id_sightings,
