@@ -50,6 +50,22 @@ pub enum NoCollection {
     /// By name, where its database is known.
     #[error("collection not found[collection={0}]")]
     Plain(String),
+    /// By id, in the past, when nothing of it was stored.
+    #[error("{why}: collection not found[collection={id}]")]
+    NotStored {
+        /// In the words of Milvus's storage.
+        why: String,
+        /// Its id.
+        id: CollectionId,
+    },
+    /// By id, in the past, when it was only half made or half gone.
+    #[error("{name}: collection not found[collection={db}]")]
+    NotSeen {
+        /// The database as it was asked for.
+        db: String,
+        /// Its name.
+        name: String,
+    },
     /// By id; also by a name that leads to one that is being dropped.
     #[error("collection not found[collection={0}]")]
     Id(CollectionId),

@@ -183,6 +183,8 @@ fn of_missing(missing: &NoCollection) -> MilvusError {
         NoCollection::AsOf { ts, db, name } => {
             not_found.with("database", db).with("collection", name).wrap(format!("timestamp = {ts}"))
         }
+        NoCollection::NotStored { why, id } => not_found.with("collection", id).wrap(why),
+        NoCollection::NotSeen { db, name } => not_found.with("collection", db).wrap(name),
         NoCollection::Plain(name) => not_found.with("collection", name),
         NoCollection::Id(id) => not_found.with("collection", id),
     }

@@ -36,15 +36,18 @@ impl Catalog {
     /// # Errors
     /// [`NoCollection`], worded for readers.
     pub fn lookup(&self, db: &Database, name: &str) -> Result<&Collection, NoCollection> {
-        let id = self
-            .alias(db.id, name)
-            .map(|alias| alias.collection)
-            .or_else(|| self.state.index.created(db.id, name))
-            .or_else(|| self.state.index.dropping(db.id, name));
-        match id {
+        match self.named_id(db.id, name) {
             Some(id) => self.visible(id).ok_or(NoCollection::Id(id)),
             None => Err(NoCollection::Name { db: db.name.clone(), name: name.to_owned() }),
         }
+    }
+
+    /// The collection that a name leads to, perhaps to one that is being dropped.
+    pub(super) fn named_id(&self, db: DbId, name: &str) -> Option<CollectionId> {
+        self.alias(db, name)
+            .map(|alias| alias.collection)
+            .or_else(|| self.state.index.created(db, name))
+            .or_else(|| self.state.index.dropping(db, name))
     }
 
     /// The collection that has that name itself and is seen by everybody.
