@@ -232,6 +232,7 @@ impl Serving {
             peers: around.peers,
             channels: Arc::new(Mutex::new(channels)),
             limits: terms.limits.clone(),
+            under_way: Mutex::default(),
             server,
             witness: Arc::new(events.clone()),
             last_write: last_write.clone(),

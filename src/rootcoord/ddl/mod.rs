@@ -52,7 +52,7 @@ use crate::{
     rootcoord::{
         catalog::Catalog,
         channels::Channels,
-        collections::Limits,
+        collections::{Limits, UnderWay},
         failure::Failure,
         peers::{Called, Peers},
         tick::Ticker,
@@ -126,6 +126,8 @@ pub struct Tools {
     pub channels: Arc<Mutex<Channels>>,
     /// How much there may be.
     pub limits: Limits,
+    /// The collections that are being made.
+    pub under_way: Mutex<UnderWay>,
     /// The own server id, which messages carry.
     pub server: ServerId,
     /// Hears what happens.
