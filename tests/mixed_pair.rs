@@ -7,11 +7,19 @@ use std::time::{Duration, Instant};
 
 use milvus_coord_testbed::{
     bed::{Bed, ROOT},
+    grpc::Direct,
     instance::{Instance, Plan, SOON},
     load::Load,
     or_skip,
     oracle::{Oracle, RealCluster},
 };
+use milvus_proto::{
+    common::{MsgBase, MsgType},
+    etcd::CollectionInfo,
+    milvus::{DescribeCollectionRequest, RenameCollectionRequest, ShowPartitionsRequest},
+    schema::{CollectionSchema, DataType, FieldSchema},
+};
+use prost::Message as _;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_milvus-coord");
 
@@ -143,6 +151,98 @@ async fn a_real_one_that_was_frozen_does_not_set_the_clock_back_when_it_wakes() 
     again.serves(FAST).await;
     let after = client.separate().alloc_timestamp(1).await.unwrap();
     assert!(after.first > last, "{after:?} after {last}");
+}
+
+/// The fields and the partitions that an instance tells of a collection, each with its id.
+async fn told(instance: &Instance, collection: &str) -> (Vec<(i64, String)>, Vec<(i64, String)>) {
+    let mut client = Direct::connect(&instance.address(), None).await.unwrap().raw();
+    let base = |kind: MsgType| Some(MsgBase { msg_type: kind.into(), ..MsgBase::default() });
+    let request = DescribeCollectionRequest {
+        base: base(MsgType::DescribeCollection),
+        collection_name: collection.to_owned(),
+        ..DescribeCollectionRequest::default()
+    };
+    let described = client.describe_collection(request).await.unwrap().into_inner();
+    assert_eq!(described.status.unwrap_or_default().code, 0, "{collection}");
+    let fields = described.schema.unwrap_or_default().fields.into_iter();
+    let mut fields: Vec<_> = fields.map(|field| (field.field_id, field.name)).collect();
+    let request = ShowPartitionsRequest {
+        base: base(MsgType::ShowPartitions),
+        collection_name: collection.to_owned(),
+        ..ShowPartitionsRequest::default()
+    };
+    let shown = client.show_partitions(request).await.unwrap().into_inner();
+    let mut partitions: Vec<_> = shown.partition_i_ds.into_iter().zip(shown.partition_names).collect();
+    fields.sort();
+    partitions.sort();
+    (fields, partitions)
+}
+
+/// In the form of releases before 2.2: fields and partitions inside the collection's value. The
+/// real one loses them when it changes such a collection, and must find them after ours did.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_release_wrote_is_the_same_for_both_before_and_after_a_change() {
+    let mixed = or_skip!(Mixed::new().await);
+    let field = |field_id: i64| FieldSchema {
+        field_id,
+        name: format!("f{field_id}"),
+        is_primary_key: field_id == 100,
+        data_type: DataType::Int64.into(),
+        ..FieldSchema::default()
+    };
+    let old = CollectionInfo {
+        id: 400,
+        schema: Some(CollectionSchema {
+            name: "old".to_owned(),
+            fields: [100, 101, 102, 0, 1].map(field).into(),
+            ..CollectionSchema::default()
+        }),
+        create_time: 7,
+        partition_i_ds: vec![500, 501],
+        partition_names: vec!["_default".to_owned(), "p".to_owned()],
+        partition_created_timestamps: vec![7, 8],
+        virtual_channel_names: vec!["by-dev-rootcoord-dml_0_400v0".to_owned()],
+        physical_channel_names: vec!["by-dev-rootcoord-dml_0".to_owned()],
+        shards_num: 1,
+        ..CollectionInfo::default()
+    };
+    let alias = CollectionInfo {
+        id: 400,
+        schema: Some(CollectionSchema { name: "nick".to_owned(), ..CollectionSchema::default() }),
+        ..CollectionInfo::default()
+    };
+    let mut store = mixed.bed.store().await;
+    for (key, value) in [("collection/400", &old), ("collection-alias/nick", &alias)] {
+        let value = value.encode_to_vec();
+        store.put(format!("{ROOT}/meta/root-coord/{key}"), value.clone(), None).await.unwrap();
+        store.put(format!("{ROOT}/meta/snapshots/root-coord/{key}_ts7"), value, None).await.unwrap();
+    }
+
+    let (real, ours) = mixed.bed.pair_of(mixed.real(LONG), mixed.ours(LONG)).await;
+    let before = told(&real, "old").await;
+    assert_eq!((before.0.len(), before.1.len()), (5, 2));
+    assert_eq!(told(&real, "nick").await, before);
+    real.kill().await;
+    ours.serves(FAST).await;
+    assert_eq!(told(&ours, "old").await, before);
+    assert_eq!(told(&ours, "nick").await, before);
+    let rename = RenameCollectionRequest {
+        base: Some(MsgBase { msg_type: MsgType::RenameCollection.into(), ..MsgBase::default() }),
+        old_name: "old".to_owned(),
+        new_name: "new".to_owned(),
+        ..RenameCollectionRequest::default()
+    };
+    let mut client = Direct::connect(&ours.address(), None).await.unwrap().raw();
+    assert_eq!(client.rename_collection(rename).await.unwrap().into_inner().code, 0);
+    assert_eq!(told(&ours, "new").await, before);
+
+    let again = mixed.real(LONG).start();
+    again.standby().await;
+    ours.terminate();
+    assert_eq!(ours.process.exit(SOON).await.code, Some(0));
+    again.serves(FAST).await;
+    assert_eq!(told(&again, "new").await, before);
+    assert_eq!(told(&again, "nick").await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

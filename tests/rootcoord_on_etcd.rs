@@ -18,6 +18,7 @@ use milvus_coord::{
     net::Tcp,
     rootcoord::{
         access::Defaults,
+        collections::Rename,
         core::{Caller, Reach, RootCoord, RootCoordSettings},
         ddl::Request,
         error::DdlError,
@@ -34,7 +35,10 @@ use milvus_coord::{
     telemetry::{events::Events, metrics::Metrics},
 };
 use milvus_coord_testbed::etcd::Etcd as EtcdServers;
-use milvus_proto::etcd::DatabaseInfo;
+use milvus_proto::{
+    etcd::{CollectionInfo, DatabaseInfo},
+    schema::{CollectionSchema, FieldSchema},
+};
 use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -232,6 +236,57 @@ async fn successors_go_on_where_their_predecessors_were() {
     let exists = Failure::Ddl(DdlError::DatabaseExists("books".to_owned()));
     assert_eq!(active.create("books", None).await, Err(exists));
     active.end().await;
+}
+
+/// More fields and partitions than fit into one transaction, inside the collection's own value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_milvus_before_2_2_wrote_is_moved_whole() {
+    const FIELDS: i64 = 100;
+    const PARTITIONS: i64 = 200;
+    let ground = Ground::new().await;
+    let field = |field_id| FieldSchema { field_id, name: format!("f{field_id}"), ..FieldSchema::default() };
+    let old = CollectionInfo {
+        id: 400,
+        schema: Some(CollectionSchema {
+            name: "old".to_owned(),
+            fields: (100..100 + FIELDS).map(field).collect(),
+            ..CollectionSchema::default()
+        }),
+        partition_i_ds: (500..500 + PARTITIONS).collect(),
+        partition_names: (0..PARTITIONS).map(|number| format!("p{number}")).collect(),
+        partition_created_timestamps: (1..=PARTITIONS.unsigned_abs()).collect(),
+        create_time: 7,
+        ..CollectionInfo::default()
+    };
+    let keys = ["root-coord/collection/400", "snapshots/root-coord/collection/400_ts7"];
+    let put = |key| milvus_coord::etcd::txn::Op::put(format!("by-dev/meta/{key}"), old.encode_to_vec());
+    let seed = milvus_coord::etcd::txn::Txn {
+        then: keys.map(put).into(),
+        ..milvus_coord::etcd::txn::Txn::default()
+    };
+    etcd(&ground.servers).txn(seed, PATIENCE).await.expect("nobody forbids it");
+    let rootcoord = ground.start().await;
+    rootcoord.active().await;
+
+    let rename = Rename {
+        db: String::new(),
+        old: "old".to_owned(),
+        new: "new".to_owned(),
+        new_db: String::new(),
+        request: None,
+    };
+    rootcoord.core.change(caller(), Request::RenameCollection(rename)).await.expect("renamed");
+    let metadata = ground.metadata().await;
+    let below = |prefix: &str| metadata.iter().filter(|kv| kv.key.starts_with(prefix)).count();
+    for place in ["by-dev/meta/", "by-dev/meta/snapshots/"] {
+        assert_eq!(below(&format!("{place}root-coord/fields/400/")), 100);
+        assert_eq!(below(&format!("{place}root-coord/partitions/400/")), 200);
+    }
+    let record = ground.read("by-dev/meta/root-coord/collection/400").await.expect("stays where it was");
+    let record = CollectionInfo::decode(&*record.value).expect("a collection");
+    assert_eq!(record.schema.map(|schema| (schema.name, schema.fields.len())), Some(("new".to_owned(), 0)));
+    assert!(record.partition_i_ds.is_empty() && record.partition_names.is_empty());
+    rootcoord.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! Clients as Milvus has them: they find the ACTIVE one by its session key, tell it which
 //! server they mean, and look again when it is not that or does not answer.
 
+mod schema;
+
 use std::{ops::Range, time::Duration};
 
 use etcd_client::Channel as EtcdChannel;
@@ -49,6 +51,8 @@ pub struct ClientSettings {
     pub history: History,
     /// The simulation's time.
     pub now: Now,
+    /// What it is about, if it does what it likes.
+    pub subject: Subject,
     /// The databases that it and others create and drop.
     pub names: Vec<String>,
     /// Between two calls.
@@ -57,6 +61,15 @@ pub struct ClientSettings {
     pub restless: f64,
     /// When it is to end.
     pub stop: CancellationToken,
+}
+
+/// What a client that does what it likes is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Timestamps, ids and databases.
+    Numbers,
+    /// Collections, partitions and aliases.
+    Schema,
 }
 
 /// What it calls.
@@ -133,6 +146,9 @@ impl Client {
     }
 
     fn idea(&mut self) -> Call {
+        if self.settings.subject == Subject::Schema {
+            return self.idea_of_schema();
+        }
         match self.rng.random_range(0..100) {
             0..55 => Call::Timestamps(self.rng.random_range(1..5)),
             55..70 => {
@@ -153,6 +169,8 @@ impl Client {
             Call::List => self.list().await,
             Call::Create(name) => self.create(name).await,
             Call::Drop(name) => self.drop_one(name).await,
+            Call::Do(deed) => self.deed(deed).await,
+            Call::Look(look) => self.look(look).await,
         }
     }
 

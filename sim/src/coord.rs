@@ -40,7 +40,7 @@ use milvus_coord::{
 use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::machine::process::Env;
+use crate::{machine::process::Env, others::Others};
 
 /// The role's usual port.
 pub const PORT: u16 = 53100;
@@ -210,6 +210,8 @@ pub struct Start {
     pub machine: String,
     /// Signals.
     pub controls: Controls,
+    /// The rest of the cluster.
+    pub others: Arc<Others>,
 }
 
 #[derive(Debug)]
@@ -235,7 +237,7 @@ impl HealthSource for InstanceHealth {
 /// # Panics
 /// The configuration of the simulation itself is wrong.
 pub async fn main(env: Env, start: Start) -> i32 {
-    let Start { settings, port, trace, obituaries, machine, controls } = start;
+    let Start { settings, port, trace, obituaries, machine, controls, others } = start;
     let name = env.origin.name().to_owned();
     let listener = match env.listen(port).await {
         Ok(listener) => listener,
@@ -261,7 +263,12 @@ pub async fn main(env: Env, start: Start) -> i32 {
             ..RootCoordSettings::new(keys.meta().to_owned(), keys.kv().to_owned(), settings.lease_ttl)
         },
         Arc::clone(&env.clock),
-        Reach::nobody(Arc::new(TickEvents::new(events.clone(), Arc::clone(&env.clock)))),
+        Reach {
+            queue: Arc::clone(&others) as _,
+            topics: Arc::clone(&others) as _,
+            peers: others,
+            ticks: Arc::new(TickEvents::new(events.clone(), Arc::clone(&env.clock))),
+        },
         RootCoordEvents::new(events.clone()),
     ));
     let watch = obituaries.of(machine.clone(), name.clone());

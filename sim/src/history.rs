@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
+use crate::schema::{Deed, Look, Seen};
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -17,6 +19,10 @@ pub enum Call {
     Drop(String),
     /// The names of all databases.
     List,
+    /// A change of the schema.
+    Do(Deed),
+    /// A question about the schema.
+    Look(Look),
 }
 
 /// What it came to.
@@ -30,6 +36,10 @@ pub enum Outcome {
     Exists,
     /// The names, sorted.
     Names(Vec<String>),
+    /// Refused, because of how things stand.
+    Refused,
+    /// This.
+    Seen(Seen),
     /// Certainly not carried out.
     NotRun,
     /// Nobody knows: it may have been carried out, or may be yet.

@@ -12,5 +12,7 @@ pub mod fake_etcd;
 pub mod history;
 pub mod machine;
 pub mod net;
+pub mod others;
 pub mod scenario;
+pub mod schema;
 pub mod world;

@@ -112,11 +112,16 @@ impl Gate {
         self.settings.proof_window
     }
 
+    /// Which rules hold.
+    pub fn rules(&self) -> Rules {
+        self.settings.rules
+    }
+
     fn judge(&self, now: BootInstant, arrived: BootInstant) -> Verdict {
         if self.ended.load(Ordering::Acquire) {
             return Verdict::Ended;
         }
-        if !self.settings.rules.hold(Rule::Proof) {
+        if !self.rules().hold(Rule::Proof) {
             return Verdict::Open;
         }
         let now = nanos(now);

@@ -18,11 +18,13 @@ pub enum Rule {
     FreshLease,
     /// A verdict deposes the term that it was about, and no other.
     VictimCompare,
+    /// Requests about the same name are carried out one after the other.
+    NameLocks,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Fence,
         Self::Proof,
         Self::QuietPoint,
@@ -30,6 +32,7 @@ impl Rule {
         Self::Settling,
         Self::FreshLease,
         Self::VictimCompare,
+        Self::NameLocks,
     ];
 
     #[cfg(feature = "rule-switches")]

@@ -1,9 +1,13 @@
-//! Writing within a term, as those see it who write.
+//! Writing and reading within a term, as those see it who do it.
 
 use std::fmt;
 
 use crate::{
-    etcd::store::{Committed, Write, WriteError},
+    etcd::{
+        call::{Answer, CallError},
+        store::{Committed, Write, WriteError},
+        txn::KeyValue,
+    },
     net::BoxFuture,
 };
 
@@ -15,6 +19,12 @@ pub trait Commit: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`WriteError`]. After an `Unknown` the term is over; every later write ends as `Deposed`.
     fn commit_settled<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Committed, WriteError>>;
+
+    /// What a key holds at a moment after this was called, whatever term there is then.
+    ///
+    /// # Errors
+    /// Etcd does not answer within the time that an attempt to write may take.
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Answer<Option<KeyValue>>, CallError>>;
 }
 
 #[cfg(test)]
@@ -28,10 +38,11 @@ pub(crate) mod memory {
 
     use super::*;
     use crate::{
+        clock::BootInstant,
         etcd::{
-            call::{CallError, Refusal},
+            call::{Header, Refusal},
             mirror::MirrorEvent,
-            txn::{Guard, KeyValue, Op},
+            txn::{Guard, Op},
         },
         ids::{Epoch, LeaseId, Revision},
     };
@@ -54,6 +65,7 @@ pub(crate) mod memory {
         events: Vec<MirrorEvent>,
         faults: VecDeque<Fault>,
         deposed: bool,
+        unreadable: bool,
     }
 
     #[derive(Debug)]
@@ -102,6 +114,11 @@ pub(crate) mod memory {
 
         pub(crate) fn depose(&self) {
             self.state.lock().deposed = true;
+        }
+
+        /// Whether reads fail from now on.
+        pub(crate) fn set_unreadable(&self, unreadable: bool) {
+            self.state.lock().unreadable = unreadable;
         }
 
         pub(crate) async fn wait_hanging(&self) {
@@ -187,6 +204,18 @@ pub(crate) mod memory {
                 }
                 self.state.lock().commit(write)
             })
+        }
+
+        fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Answer<Option<KeyValue>>, CallError>> {
+            let state = self.state.lock();
+            let header = Header { revision: Revision(state.revision), ..Header::default() };
+            let value = state.keys.get(key).cloned();
+            let answer = if state.unreadable {
+                Err(CallError::Unreachable { endpoints: "nowhere".to_owned(), source: "refused".into() })
+            } else {
+                Ok(Answer { header, sent: BootInstant::default(), value })
+            };
+            Box::pin(std::future::ready(answer))
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     },
     etcd::{
         Etcd,
-        call::{CallError, Refusal},
+        call::{Answer, CallError, Refusal},
         commit::Commit,
         lane::Lane,
         ledger::{Ledger, Origin},
@@ -405,5 +405,9 @@ fn problem(fence: &Fence, write: &Write) -> Option<String> {
 impl Commit for FencedStore {
     fn commit_settled<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Committed, WriteError>> {
         Box::pin(self.commit_settled(write.clone()))
+    }
+
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Answer<Option<KeyValue>>, CallError>> {
+        Box::pin(self.inner.etcd.read(key, self.inner.timeout))
     }
 }

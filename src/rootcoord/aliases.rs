@@ -5,7 +5,7 @@ use crate::{
     rootcoord::{
         catalog::{Catalog, Database, encode_alias},
         error::{DdlError, Decision, NoCollection, Task},
-        keys::Object,
+        keys::{AliasHome, Object},
         model::{Alias, Collection},
     },
 };
@@ -64,9 +64,9 @@ pub fn drop(catalog: &Catalog, db: &str, alias: &str, task: Task) -> Result<Deci
     let database = catalog.named(db).ok_or_else(|| DdlError::NoDatabase(db.to_owned()))?;
     let mut puts = catalog.puts(task.ts);
     let mut found = false;
-    for (db, name) in catalog.alias_keys(database.id, alias) {
-        if catalog.alias_is_stored(db, &name) {
-            puts = puts.bury(&Object::Alias(db, name))?;
+    for home in Catalog::alias_homes(database.id) {
+        if catalog.alias_stored_in(home, alias).is_some() {
+            puts = puts.bury(&Object::Alias(home, alias.to_owned()))?;
             found = true;
         }
     }
@@ -136,11 +136,11 @@ fn put(
     let value = Alias { name: alias.to_owned(), db, collection: target.id, created: task.ts };
     let upon = catalog.unchanged_object(&Object::Collection(target.db, target.id))?;
     let mut puts = catalog.puts(task.ts).upon(upon);
-    for (stored_in, name) in catalog.alias_keys(db, alias) {
-        let object = Object::Alias(stored_in, name);
-        if stored_in == db {
+    for home in Catalog::alias_homes(db) {
+        let object = Object::Alias(home, alias.to_owned());
+        if home == AliasHome::Database(db) {
             puts = puts.put(&object, encode_alias(&value))?;
-        } else if catalog.alias_is_stored(stored_in, alias) {
+        } else if catalog.alias_stored_in(home, alias).is_some() {
             puts = puts.bury(&object)?;
         }
     }

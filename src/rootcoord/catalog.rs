@@ -13,6 +13,7 @@ mod decode;
 mod find;
 mod garbage;
 mod index;
+mod past;
 mod put;
 mod state;
 
@@ -24,7 +25,7 @@ pub(in crate::rootcoord) use self::decode::{
     FIRST_USER_FIELD, encode_alias, encode_collection, encode_database, encode_field, encode_partition,
 };
 use self::state::State;
-pub use self::{garbage::KEPT, put::Puts};
+pub use self::{garbage::KEPT, past::Past, put::Puts};
 use crate::{
     etcd::{
         mirror::{KeyRange, MirrorEvent},

@@ -195,6 +195,34 @@ impl RootCoord {
         self.serving.load().is_some()
     }
 
+    /// Whoever writes rows has a say in the ticks: to be asked before `source` is given a timestamp.
+    ///
+    /// A new proxy may be quicker than the mirror, which does not know it yet. Etcd then tells
+    /// whether it has a session; if so, every channel is held back until it reports, from
+    /// before it has a timestamp for a row that a tick could pass.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub async fn introduce(&self, source: ServerId) -> Result<(), Failure> {
+        let serving = self.serving()?;
+        let key = {
+            let proxies = self.proxies.lock();
+            if proxies.knows(source) {
+                return Ok(());
+            }
+            proxies.key(source)
+        };
+        let read = serving.store.read(&key).await.map_err(|error| Failure::NotRead(error.to_string()))?;
+        let mut proxies = self.proxies.lock();
+        if read.value.is_some()
+            && proxies.seen(source, read.header.revision)
+            && let Some(serving) = &*self.serving.load()
+        {
+            serving.ticker.sources(proxies.known());
+        }
+        Ok(())
+    }
+
     /// Gives out `count` successive timestamps; returns the first.
     ///
     /// # Errors
@@ -292,8 +320,10 @@ impl RootCoord {
     /// A proxy says below what it has nothing left to write.
     ///
     /// # Errors
-    /// There is no term, or the report can't be taken.
-    pub fn report(&self, proxy: ServerId, report: Report) -> Result<Result<(), BadReport>, Failure> {
+    /// There is no term, or it can't be known whether the proxy has a session; or the report can't
+    /// be taken.
+    pub async fn report(&self, proxy: ServerId, report: Report) -> Result<Result<(), BadReport>, Failure> {
+        self.introduce(proxy).await?;
         Ok(self.serving()?.ticker.report(proxy, report))
     }
 

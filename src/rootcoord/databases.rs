@@ -275,7 +275,10 @@ mod tests {
             of(create(&bed.catalog, "books", None, DbId(1), LIMIT, task(20))),
             "database already exist: books"
         );
-        assert_eq!(of(bed.create("", 471, 20)), "the database name must not be empty");
+        assert_eq!(
+            of(bed.create("", 471, 20)),
+            "the database name must not be empty: invalid database name[database=]"
+        );
         assert_eq!(of(bed.drop("default", 20)), "can not drop default database");
         assert_eq!(of(bed.drop("", 20)), "can not drop default database");
         let collection = Object::Collection(DbId(470), CollectionId(1));

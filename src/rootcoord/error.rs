@@ -1,10 +1,13 @@
 //! Why a request about the schema is not carried out, and what has to be written if it is.
 
+use std::fmt;
+
 use crate::{
     clock::UnixNanos,
     etcd::store::Write,
     ids::{CollectionId, DbId},
     rootcoord::channels::NotEnoughChannels,
+    rpc::merr::{Kind, MilvusError},
     tso::hybrid::Timestamp,
 };
 
@@ -27,10 +30,9 @@ pub struct Task {
 }
 
 /// As what a collection was looked for and not found.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCollection {
     /// By name, as readers see it.
-    #[error("collection not found[database={db}][collection={name}]")]
     Name {
         /// As it was asked for.
         db: String,
@@ -38,7 +40,6 @@ pub enum NoCollection {
         name: String,
     },
     /// By name, by a task that changes it.
-    #[error("timestamp = {ts}: collection not found[database={db}][collection={name}]")]
     AsOf {
         /// The task's.
         ts: Timestamp,
@@ -48,52 +49,54 @@ pub enum NoCollection {
         name: String,
     },
     /// By name, where its database is known.
-    #[error("collection not found[collection={0}]")]
     Plain(String),
+    /// By id, in the past, when nothing of it was stored.
+    NotStored {
+        /// In the words of Milvus's storage.
+        why: String,
+        /// Its id.
+        id: CollectionId,
+    },
+    /// By id, in the past, when it was only half made or half gone.
+    NotSeen {
+        /// The database as it was asked for.
+        db: String,
+        /// Its name.
+        name: String,
+    },
     /// By id; also by a name that leads to one that is being dropped.
-    #[error("collection not found[collection={0}]")]
     Id(CollectionId),
 }
 
 /// Why a request is not carried out. Nothing was changed, and the words are Milvus's where
 /// Milvus has this error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DdlError {
     /// Larger by one than it says, as in Milvus: the limit is looked at before one is added.
-    #[error("exceeded the limit number of database[limit={limit}]")]
     TooManyDatabases {
         /// The configured limit.
         limit: usize,
     },
     /// The name is taken.
-    #[error("database already exist: {0}")]
     DatabaseExists(String),
     /// It has no name.
-    #[error("the database name must not be empty")]
     NoDatabaseName,
     /// The default database stays.
-    #[error("can not drop default database")]
     IsDefaultDatabase,
     /// There are collections in it.
-    #[error("database:{0} not empty, must drop all collections before drop database")]
     DatabaseNotEmpty(String),
     /// There is no such database.
-    #[error("database:{0} not found")]
     NoDatabase(String),
     /// There is no such database, in the words of methods that have a code for it.
-    #[error("database not found[database={0}]")]
     UnknownDatabase(String),
     /// There is none to rename into.
-    #[error("target database:{0} not found")]
     NoTargetDatabase(String),
     /// What is asked depends on a value that can't be decoded.
-    #[error("the value of {key} can't be decoded, nothing was changed")]
     Undecodable {
         /// Where it is stored.
         key: String,
     },
     /// Timestamps are not yet beyond what is stored. May be repeated.
-    #[error("{key} is of timestamp {stored}, later than {task}")]
     Behind {
         /// The object's key.
         key: String,
@@ -102,8 +105,9 @@ pub enum DdlError {
         /// The time of the task.
         task: Timestamp,
     },
+    /// A collection has come back into the form that releases before 2.2 wrote. May be repeated.
+    OldForm(CollectionId),
     /// It is more than etcd takes at once.
-    #[error("{key} takes {bytes} bytes, more than etcd accepts at once")]
     TooLarge {
         /// Its key.
         key: String,
@@ -111,7 +115,6 @@ pub enum DdlError {
         bytes: usize,
     },
     /// A request of another kind.
-    #[error("invalid msg type, expect {expected}, but got {actual}")]
     WrongType {
         /// What the method takes.
         expected: &'static str,
@@ -119,10 +122,8 @@ pub enum DdlError {
         actual: String,
     },
     /// There is no such collection.
-    #[error(transparent)]
-    NoCollection(#[from] NoCollection),
+    NoCollection(NoCollection),
     /// More shards than there are channels.
-    #[error("shard num ({shards}) exceeds max configuration ({limit})")]
     TooManyShards {
         /// Asked for.
         shards: i32,
@@ -130,7 +131,6 @@ pub enum DdlError {
         limit: usize,
     },
     /// More shards than a collection may have.
-    #[error("shard num ({shards}) exceeds system limit ({limit})")]
     ShardsBeyondLimit {
         /// Asked for.
         shards: i32,
@@ -138,25 +138,18 @@ pub enum DdlError {
         limit: usize,
     },
     /// There are fewer channels than asked for.
-    #[error(transparent)]
-    NotEnoughChannels(#[from] NotEnoughChannels),
+    NotEnoughChannels(NotEnoughChannels),
     /// No more collections.
-    #[error("{0}")]
     TooManyCollections(TooManyCollections),
     /// The schema is no schema.
-    #[error("proto: cannot parse invalid wire-format data: {0}")]
     BadSchema(String),
     /// Something in a request is not as it must be.
-    #[error("{0}")]
     Invalid(Invalid),
     /// Milvus's own fields have a name each, which is taken.
-    #[error("schema contains system field: RowID, Timestamp, $meta")]
     SystemField,
     /// A partition key needs partitions.
-    #[error("the specified partitions should be greater than 0 if partition key is used")]
     NoPartitions,
     /// More partitions than a collection may have.
-    #[error("partition number ({number}) exceeds max configuration ({limit}), collection: {collection}")]
     TooManyPartitions {
         /// Asked for, or there.
         number: i64,
@@ -166,22 +159,16 @@ pub enum DdlError {
         collection: String,
     },
     /// There is one of that name, and it is another one.
-    #[error("create duplicate collection with different parameters, collection: {0}")]
     DuplicateCollection(String),
     /// Collections are dropped by their name.
-    #[error("cannot drop the collection via alias = {0}")]
     DropByAlias(String),
     /// Nothing is named.
-    #[error("alter collection failed, collection name does not exists")]
     AlterNoName,
     /// Nothing is to be altered.
-    #[error("only support alter collection properties, but collection properties is empty")]
     AlterNothing,
     /// Collections are renamed by their name.
-    #[error("unsupported use an alias to rename collection, alias:{0}")]
     RenameByAlias(String),
     /// The new name is taken.
-    #[error("duplicated new collection name {db}:{name} with other collection name or alias")]
     RenameTaken {
         /// The target database's name.
         db: String,
@@ -189,13 +176,10 @@ pub enum DdlError {
         name: String,
     },
     /// Aliases stay in their database.
-    #[error("fail to rename db name, must drop all aliases of this collection before rename")]
     RenameWithAliases,
     /// The default partition stays.
-    #[error("default partition cannot be deleted")]
     DefaultPartition,
     /// There is no such alias.
-    #[error("alias not found[database={db}][alias={alias}]")]
     NoAlias {
         /// As it was asked for.
         db: String,
@@ -203,7 +187,6 @@ pub enum DdlError {
         alias: String,
     },
     /// A collection has that name.
-    #[error("alias and collection name conflict[database={db}][alias={alias}]")]
     AliasIsCollection {
         /// As it was asked for.
         db: String,
@@ -211,9 +194,6 @@ pub enum DdlError {
         alias: String,
     },
     /// It stands for another collection.
-    #[error(
-        "{alias} is alias to another collection: {other}: alias already exist[database={db}][alias={alias}]"
-    )]
     AliasTaken {
         /// As it was asked for.
         db: String,
@@ -223,10 +203,8 @@ pub enum DdlError {
         other: String,
     },
     /// What it stands for is gone.
-    #[error("collection id of alias not found[collectionID={0}]")]
     DeadAlias(CollectionId),
     /// No alias is named.
-    #[error("no input alias: missing parameter[missing_param=alias]")]
     NoInputAlias,
 }
 
@@ -237,20 +215,6 @@ pub enum TooManyCollections {
     InDatabase(usize),
     /// `quotaAndLimits.limits.maxCollectionNum`
     Everywhere(usize),
-}
-
-impl std::fmt::Display for TooManyCollections {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (place, limit) = match self {
-            Self::InDatabase(limit) => (" in DB", limit),
-            Self::Everywhere(limit) => ("", limit),
-        };
-        write!(
-            f,
-            "max number of collection has reached the limit{place}: \
-             exceeded the limit number of collections[limit={limit}]"
-        )
-    }
 }
 
 /// What is not as it must be.
@@ -280,16 +244,147 @@ pub enum Invalid {
     Plain(String),
 }
 
-impl std::fmt::Display for Invalid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl DdlError {
+    /// With its code, in the words in which clients read it; of Milvus where Milvus has this error.
+    pub fn told(&self) -> MilvusError {
+        let plain = |text: String| MilvusError::plain(text);
         match self {
-            Self::Expected { what, expected, actual } => {
-                write!(f, "{what}: invalid parameter[expected={expected}][actual={actual}]")
+            Self::TooManyDatabases { limit } => {
+                MilvusError::new(Kind::DatabaseLimitExceeded).with("limit", limit)
             }
-            Self::Range { what, value, low, high } => {
-                write!(f, "{what}: invalid parameter[{value} out of range {low} <= value <= {high}]")
+            Self::DatabaseExists(name) => plain(format!("database already exist: {name}")),
+            Self::NoDatabaseName => MilvusError::new(Kind::DatabaseNameInvalid)
+                .with("database", "")
+                .wrap("the database name must not be empty"),
+            Self::IsDefaultDatabase => plain("can not drop default database".to_owned()),
+            Self::DatabaseNotEmpty(name) => {
+                plain(format!("database:{name} not empty, must drop all collections before drop database"))
             }
-            Self::Plain(what) => write!(f, "{what}: invalid parameter"),
+            Self::NoDatabase(name) => plain(format!("database:{name} not found")),
+            Self::UnknownDatabase(name) => MilvusError::new(Kind::DatabaseNotFound).with("database", name),
+            Self::NoTargetDatabase(name) => plain(format!("target database:{name} not found")),
+            Self::Undecodable { key } => MilvusError::new(Kind::ServiceInternal)
+                .saying(&format!("the value of {key} can't be decoded, nothing was changed")),
+            Self::Behind { key, stored, task } => MilvusError::new(Kind::ServiceUnavailable)
+                .saying(&format!("{key} is of timestamp {stored}, later than {task}")),
+            Self::OldForm(id) => MilvusError::new(Kind::ServiceUnavailable)
+                .saying(&format!("collection {id} was written by an old release in the meantime")),
+            Self::TooLarge { key, bytes } => MilvusError::new(Kind::ServiceInternal)
+                .saying(&format!("{key} takes {bytes} bytes, more than etcd accepts at once")),
+            Self::WrongType { expected, actual } => {
+                plain(format!("invalid msg type, expect {expected}, but got {actual}"))
+            }
+            Self::NoCollection(missing) => missing.told(),
+            Self::TooManyShards { shards, limit } => {
+                plain(format!("shard num ({shards}) exceeds max configuration ({limit})"))
+            }
+            Self::ShardsBeyondLimit { shards, limit } => {
+                plain(format!("shard num ({shards}) exceeds system limit ({limit})"))
+            }
+            Self::NotEnoughChannels(too_few) => plain(too_few.to_string()),
+            Self::TooManyCollections(limit) => limit.told(),
+            Self::BadSchema(why) => plain(format!("proto: cannot parse invalid wire-format data: {why}")),
+            Self::Invalid(invalid) => invalid.told(),
+            Self::SystemField => MilvusError::invalid("schema don't contains system field", "contains")
+                .wrap("schema contains system field: RowID, Timestamp, $meta"),
+            Self::NoPartitions => {
+                plain("the specified partitions should be greater than 0 if partition key is used".to_owned())
+            }
+            Self::TooManyPartitions { number, limit, collection } => plain(format!(
+                "partition number ({number}) exceeds max configuration ({limit}), collection: {collection}"
+            )),
+            Self::DuplicateCollection(name) => {
+                plain(format!("create duplicate collection with different parameters, collection: {name}"))
+            }
+            Self::DropByAlias(alias) => plain(format!("cannot drop the collection via alias = {alias}")),
+            Self::AlterNoName => plain("alter collection failed, collection name does not exists".to_owned()),
+            Self::AlterNothing => plain(
+                "only support alter collection properties, but collection properties is empty".to_owned(),
+            ),
+            Self::RenameByAlias(alias) => {
+                plain(format!("unsupported use an alias to rename collection, alias:{alias}"))
+            }
+            Self::RenameTaken { db, name } => plain(format!(
+                "duplicated new collection name {db}:{name} with other collection name or alias"
+            )),
+            Self::RenameWithAliases => plain(
+                "fail to rename db name, must drop all aliases of this collection before rename".to_owned(),
+            ),
+            Self::DefaultPartition => plain("default partition cannot be deleted".to_owned()),
+            Self::NoAlias { db, alias } => {
+                MilvusError::new(Kind::AliasNotFound).with("database", db).with("alias", alias)
+            }
+            Self::AliasIsCollection { db, alias } => {
+                MilvusError::new(Kind::AliasCollectionNameConflict).with("database", db).with("alias", alias)
+            }
+            Self::AliasTaken { db, alias, other } => MilvusError::new(Kind::AliasAlreadyExists)
+                .with("database", db)
+                .with("alias", alias)
+                .wrap(format!("{alias} is alias to another collection: {other}")),
+            Self::DeadAlias(id) => {
+                MilvusError::new(Kind::CollectionIdOfAliasNotFound).with("collectionID", id)
+            }
+            Self::NoInputAlias => {
+                MilvusError::new(Kind::ParameterMissing).with("missing_param", "alias").wrap("no input alias")
+            }
         }
+    }
+}
+
+impl NoCollection {
+    fn told(&self) -> MilvusError {
+        let not_found = MilvusError::new(Kind::CollectionNotFound);
+        match self {
+            Self::Name { db, name } => not_found.with("database", db).with("collection", name),
+            Self::AsOf { ts, db, name } => {
+                not_found.with("database", db).with("collection", name).wrap(format!("timestamp = {ts}"))
+            }
+            Self::Plain(name) => not_found.with("collection", name),
+            Self::NotStored { why, id } => not_found.with("collection", id).wrap(why),
+            Self::NotSeen { db, name } => not_found.with("collection", db).wrap(name),
+            Self::Id(id) => not_found.with("collection", id),
+        }
+    }
+}
+
+impl TooManyCollections {
+    fn told(self) -> MilvusError {
+        let (place, limit) = match self {
+            Self::InDatabase(limit) => (" in DB", limit),
+            Self::Everywhere(limit) => ("", limit),
+        };
+        MilvusError::new(Kind::CollectionLimitExceeded)
+            .with("limit", limit)
+            .wrap(format!("max number of collection has reached the limit{place}"))
+    }
+}
+
+impl Invalid {
+    fn told(&self) -> MilvusError {
+        match self {
+            Self::Expected { what, expected, actual } => MilvusError::invalid(expected, actual).wrap(what),
+            Self::Range { what, value, low, high } => MilvusError::out_of_range(value, low, high).wrap(what),
+            Self::Plain(what) => MilvusError::new(Kind::ParameterInvalid).wrap(what),
+        }
+    }
+}
+
+impl fmt::Display for DdlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.told().fmt(f)
+    }
+}
+
+impl std::error::Error for DdlError {}
+
+impl From<NoCollection> for DdlError {
+    fn from(missing: NoCollection) -> Self {
+        Self::NoCollection(missing)
+    }
+}
+
+impl From<NotEnoughChannels> for DdlError {
+    fn from(too_few: NotEnoughChannels) -> Self {
+        Self::NotEnoughChannels(too_few)
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     election::gate::NotServing,
     etcd::store::WriteError,
     mq::QueueError,
-    rootcoord::error::{DdlError, Invalid, NoCollection, TooManyCollections},
+    rootcoord::error::DdlError,
     rpc::merr::{Kind, MilvusError},
     tso::{ids::NoIds, timestamps::NoTimestamp},
 };
@@ -33,6 +33,9 @@ pub enum Failure {
     /// Etcd did not answer in time: perhaps carried out. May be repeated.
     #[error("no answer from etcd in time")]
     NoAnswer,
+    /// Etcd does not tell what has to be known first: certainly not carried out. May be repeated.
+    #[error("etcd does not answer now: {0}")]
+    NotRead(String),
     /// Somebody else keeps changing the same keys: certainly not carried out. May be repeated.
     #[error("{0} was changed by somebody else")]
     Disturbed(String),
@@ -75,7 +78,7 @@ impl Failure {
         match self {
             Self::NoTerm | Self::NotServing(NotServing::Ended(_)) => Reply::PushAway,
             Self::NotServing(NotServing::Unproven(_)) => Reply::NotReady,
-            Self::Ddl(error) => Reply::Status(of_ddl(error)),
+            Self::Ddl(error) => Reply::Status(error.told()),
             Self::Peer(error) => Reply::Status(error.clone()),
             Self::Queue(error) => Reply::Status(of_queue(error)),
             // As in Milvus a plain error, but one that is worth repeating.
@@ -85,7 +88,7 @@ impl Failure {
             Self::Timestamp(NoTimestamp::CountZero | NoTimestamp::TooMany) | Self::Ids(NoIds::CountZero) => {
                 Reply::Status(MilvusError::plain(self.to_string()))
             }
-            Self::NotWritten(_) | Self::NoAnswer | Self::Disturbed(_) => {
+            Self::NotWritten(_) | Self::NotRead(_) | Self::NoAnswer | Self::Disturbed(_) => {
                 Reply::Status(MilvusError::new(Kind::ServiceUnavailable).saying(&self.to_string()))
             }
             Self::Full(limit) => {
@@ -95,92 +98,9 @@ impl Failure {
     }
 }
 
-fn of_ddl(error: &DdlError) -> MilvusError {
-    let parameter = || MilvusError::new(Kind::ParameterInvalid);
-    match error {
-        DdlError::TooManyDatabases { limit } => {
-            MilvusError::new(Kind::DatabaseLimitExceeded).with("limit", limit)
-        }
-        DdlError::NoDatabaseName => {
-            MilvusError::new(Kind::DatabaseNameInvalid).with("database", "").wrap(error.to_string())
-        }
-        DdlError::UnknownDatabase(name) => MilvusError::new(Kind::DatabaseNotFound).with("database", name),
-        DdlError::Undecodable { .. } | DdlError::TooLarge { .. } => {
-            MilvusError::new(Kind::ServiceInternal).saying(&error.to_string())
-        }
-        DdlError::Behind { .. } => MilvusError::new(Kind::ServiceUnavailable).saying(&error.to_string()),
-        DdlError::NoCollection(missing) => of_missing(missing),
-        DdlError::TooManyCollections(limit) => {
-            let (TooManyCollections::InDatabase(number) | TooManyCollections::Everywhere(number)) = limit;
-            let place = if matches!(limit, TooManyCollections::InDatabase(_)) { " in DB" } else { "" };
-            MilvusError::new(Kind::CollectionLimitExceeded)
-                .with("limit", number)
-                .wrap(format!("max number of collection has reached the limit{place}"))
-        }
-        DdlError::Invalid(Invalid::Expected { what, expected, actual }) => {
-            MilvusError::invalid(expected, actual).wrap(what)
-        }
-        DdlError::Invalid(Invalid::Range { what, value, low, high }) => {
-            MilvusError::out_of_range(value, low, high).wrap(what)
-        }
-        DdlError::Invalid(Invalid::Plain(what)) => parameter().wrap(what),
-        DdlError::SystemField => {
-            MilvusError::invalid("schema don't contains system field", "contains").wrap(error.to_string())
-        }
-        DdlError::NoAlias { db, alias } => {
-            MilvusError::new(Kind::AliasNotFound).with("database", db).with("alias", alias)
-        }
-        DdlError::AliasIsCollection { db, alias } => {
-            MilvusError::new(Kind::AliasCollectionNameConflict).with("database", db).with("alias", alias)
-        }
-        DdlError::AliasTaken { db, alias, other } => MilvusError::new(Kind::AliasAlreadyExists)
-            .with("database", db)
-            .with("alias", alias)
-            .wrap(format!("{alias} is alias to another collection: {other}")),
-        DdlError::DeadAlias(id) => {
-            MilvusError::new(Kind::CollectionIdOfAliasNotFound).with("collectionID", id)
-        }
-        DdlError::NoInputAlias => {
-            MilvusError::new(Kind::ParameterMissing).with("missing_param", "alias").wrap("no input alias")
-        }
-        DdlError::DatabaseExists(_)
-        | DdlError::IsDefaultDatabase
-        | DdlError::DatabaseNotEmpty(_)
-        | DdlError::NoDatabase(_)
-        | DdlError::NoTargetDatabase(_)
-        | DdlError::WrongType { .. }
-        | DdlError::TooManyShards { .. }
-        | DdlError::ShardsBeyondLimit { .. }
-        | DdlError::NotEnoughChannels(_)
-        | DdlError::BadSchema(_)
-        | DdlError::NoPartitions
-        | DdlError::TooManyPartitions { .. }
-        | DdlError::DuplicateCollection(_)
-        | DdlError::DropByAlias(_)
-        | DdlError::AlterNoName
-        | DdlError::AlterNothing
-        | DdlError::RenameByAlias(_)
-        | DdlError::RenameTaken { .. }
-        | DdlError::RenameWithAliases
-        | DdlError::DefaultPartition => MilvusError::plain(error.to_string()),
-    }
-}
-
 /// Milvus passes its client's errors on as they are; repeating the call is right for all.
 fn of_queue(error: &QueueError) -> MilvusError {
     MilvusError::plain(error.to_string())
-}
-
-fn of_missing(missing: &NoCollection) -> MilvusError {
-    let not_found = MilvusError::new(Kind::CollectionNotFound);
-    match missing {
-        NoCollection::Name { db, name } => not_found.with("database", db).with("collection", name),
-        NoCollection::AsOf { ts, db, name } => {
-            not_found.with("database", db).with("collection", name).wrap(format!("timestamp = {ts}"))
-        }
-        NoCollection::Plain(name) => not_found.with("collection", name),
-        NoCollection::Id(id) => not_found.with("collection", id),
-    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,11 @@ impl<T> History<T> {
         self.0.last()
     }
 
+    /// What the object was at `ts`.
+    pub fn at(&self, ts: Timestamp) -> Option<&Version<T>> {
+        self.iter().find(|version| version.ts <= ts)
+    }
+
     /// Newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Version<T>> {
         self.0.iter().rev()

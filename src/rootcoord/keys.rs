@@ -11,6 +11,7 @@
 //! | `<meta>/snapshots/root-coord/database/aliases/<db>/<alias>_ts<ts>` | `AliasInfo` or tombstone | the ACTIVE one |
 //! | `<meta>/snapshots/root-coord/collection/<collection>_ts<ts>` | `CollectionInfo`, of before there were databases | old releases |
 //! | `<meta>/snapshots/root-coord/aliases/<alias>_ts<ts>` | `AliasInfo`, of before there were databases | old releases |
+//! | `<meta>/snapshots/root-coord/collection-alias/<alias>_ts<ts>` | `CollectionInfo` with the collection's id and the alias as name | releases older still |
 //! | `<kv>/milvus-coord/requests/<what>/<source>/<message>/<ts>` | JSON: name and task timestamp | the ACTIVE one; Milvus ignores it |
 //!
 //! Each of these but requests also has a plain key, `<meta>/root-coord/…` without the time, that
@@ -43,6 +44,7 @@ const PARTITION: &str = "root-coord/partitions/";
 const FIELD: &str = "root-coord/fields/";
 const ALIAS: &str = "root-coord/database/aliases/";
 const OLD_ALIAS: &str = "root-coord/aliases/";
+const OLDEST_ALIAS: &str = "root-coord/collection-alias/";
 const REQUEST: &str = "milvus-coord/requests/";
 const SEPARATOR: &str = "_ts";
 
@@ -57,8 +59,19 @@ pub enum Object {
     Partition(CollectionId, PartitionId),
     /// A field of a collection.
     Field(CollectionId, FieldId),
-    /// Another name of a collection; in database 0 if it was made before there were databases.
-    Alias(DbId, String),
+    /// Another name of a collection.
+    Alias(AliasHome, String),
+}
+
+/// Where an alias is stored. What is in no database belongs to the default one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AliasHome {
+    /// In a database.
+    Database(DbId),
+    /// Where it was before there were databases.
+    NoDatabase,
+    /// Where it was in releases older still, in the form of a collection.
+    AsCollection,
 }
 
 /// What can't be told from its effect that it was carried out before.
@@ -191,6 +204,7 @@ impl Keys {
             format!("{meta}{SNAPSHOTS}{FIELD}"),
             format!("{meta}{SNAPSHOTS}{ALIAS}"),
             format!("{meta}{SNAPSHOTS}{OLD_ALIAS}"),
+            format!("{meta}{SNAPSHOTS}{OLDEST_ALIAS}"),
             format!("{kv}{REQUEST}"),
         ]
         .iter()
@@ -209,8 +223,9 @@ fn path(object: &Object) -> String {
         Object::Collection(db, collection) => format!("{COLLECTION}{db}/{collection}"),
         Object::Partition(collection, partition) => format!("{PARTITION}{collection}/{partition}"),
         Object::Field(collection, field) => format!("{FIELD}{collection}/{field}"),
-        Object::Alias(DbId(0), alias) => format!("{OLD_ALIAS}{alias}"),
-        Object::Alias(db, alias) => format!("{ALIAS}{db}/{alias}"),
+        Object::Alias(AliasHome::Database(db), alias) => format!("{ALIAS}{db}/{alias}"),
+        Object::Alias(AliasHome::NoDatabase, alias) => format!("{OLD_ALIAS}{alias}"),
+        Object::Alias(AliasHome::AsCollection, alias) => format!("{OLDEST_ALIAS}{alias}"),
     }
 }
 
@@ -230,12 +245,14 @@ fn object(path: &str) -> Option<Object> {
         return Some(Object::Field(CollectionId(number(collection)?), FieldId(number(field)?)));
     }
     if let Some(alias) = path.strip_prefix(OLD_ALIAS) {
-        return Some(Object::Alias(DbId(0), alias.to_owned()));
+        return Some(Object::Alias(AliasHome::NoDatabase, alias.to_owned()));
+    }
+    if let Some(alias) = path.strip_prefix(OLDEST_ALIAS) {
+        return Some(Object::Alias(AliasHome::AsCollection, alias.to_owned()));
     }
     if let Some(alias) = path.strip_prefix(ALIAS) {
         let (db, alias) = alias.split_once('/')?;
-        let db = number(db).filter(|&db: &i64| db != 0)?;
-        return Some(Object::Alias(DbId(db), alias.to_owned()));
+        return Some(Object::Alias(AliasHome::Database(DbId(number(db)?)), alias.to_owned()));
     }
     let (db, collection) = path.strip_prefix(COLLECTION)?.split_once('/')?;
     let db = number(db).filter(|&db: &i64| db != 0)?;
@@ -301,10 +318,12 @@ mod tests {
             "by-dev/meta/snapshots/root-coord/fields/77/100_ts5",
         );
         check(
-            Key::Snapshot(Object::Alias(DEFAULT_DB, "a_ts/b".to_owned()), Timestamp(5)),
+            Key::Snapshot(Object::Alias(AliasHome::Database(DEFAULT_DB), "a_ts/b".to_owned()), Timestamp(5)),
             "by-dev/meta/snapshots/root-coord/database/aliases/1/a_ts/b_ts5",
         );
-        check(Key::Plain(Object::Alias(DbId(0), "old".to_owned())), "by-dev/meta/root-coord/aliases/old");
+        let old = |home| Key::Plain(Object::Alias(home, "old".to_owned()));
+        check(old(AliasHome::NoDatabase), "by-dev/meta/root-coord/aliases/old");
+        check(old(AliasHome::AsCollection), "by-dev/meta/root-coord/collection-alias/old");
         check(
             Key::Request(RequestId {
                 what: Repeatable::CreateDatabase,
@@ -327,7 +346,7 @@ mod tests {
             "by-dev/meta/root-coord/database/db-info/+1",
             "by-dev/meta/root-coord/database/db-info/01",
             "by-dev/meta/root-coord/database/db-info/1/2",
-            "by-dev/meta/root-coord/collection-alias/1",
+            "by-dev/meta/root-coord/collection-aliases/1",
             "by-dev/meta/snapshots/root-coord/database/db-info/1",
             "by-dev/meta/snapshots/root-coord/database/db-info/1_ts",
             "by-dev/meta/snapshots/root-coord/database/db-info/1_ts5_ts",
@@ -349,8 +368,14 @@ mod tests {
         assert!(kept(&keys.timestamp_window()) && kept(&keys.id_window()));
         assert!(kept(&keys.plain(&Object::Database(DbId(2)))));
         assert!(kept(&keys.snapshot(&Object::Database(DbId(2)), Timestamp(9))));
-        let alias = Object::Alias(DbId(2), "other".to_owned());
-        for object in [collection, Object::Field(CollectionId(3), FieldId(100)), alias] {
+        let alias = |home| Object::Alias(home, "other".to_owned());
+        for object in [
+            collection,
+            Object::Field(CollectionId(3), FieldId(100)),
+            alias(AliasHome::Database(DbId(2))),
+            alias(AliasHome::NoDatabase),
+            alias(AliasHome::AsCollection),
+        ] {
             assert!(kept(&keys.snapshot(&object, Timestamp(9))) && !kept(&keys.plain(&object)));
         }
         assert!(kept(&keys.request(RequestId {
@@ -362,6 +387,14 @@ mod tests {
         assert!(!kept("by-dev/kv/gid/timestamps") && !kept("by-dev/meta/session/rootcoord"));
     }
 
+    fn any_home() -> impl Strategy<Value = AliasHome> {
+        prop_oneof![
+            any::<i64>().prop_map(|db| AliasHome::Database(DbId(db))),
+            Just(AliasHome::NoDatabase),
+            Just(AliasHome::AsCollection),
+        ]
+    }
+
     fn any_object() -> impl Strategy<Value = Object> {
         prop_oneof![
             any::<i64>().prop_map(|db| Object::Database(DbId(db))),
@@ -371,7 +404,7 @@ mod tests {
                 .prop_map(|(id, part)| Object::Partition(CollectionId(id), PartitionId(part))),
             (any::<i64>(), any::<i64>())
                 .prop_map(|(id, field)| Object::Field(CollectionId(id), FieldId(field))),
-            (any::<i64>(), "[a-z_ts/]{0,8}").prop_map(|(db, name)| Object::Alias(DbId(db), name)),
+            (any_home(), "[a-z_ts/]{0,8}").prop_map(|(home, name)| Object::Alias(home, name)),
         ]
     }
 

@@ -102,7 +102,7 @@ pub struct Partition {
 pub struct Alias {
     /// The name.
     pub name: String,
-    /// In which database.
+    /// In which database it is.
     pub db: DbId,
     /// What it stands for.
     pub collection: CollectionId,

@@ -216,7 +216,11 @@ impl RootCoordService {
         if asked.not_ready {
             return Ok(Response::new(failed(self.not_ready())));
         }
-        let count = request.get_ref().count;
+        let AllocTimestampRequest { base, count } = request.into_inner();
+        let source = ServerId(base.map_or(0, |base| base.source_id));
+        if let Err(failure) = self.parts.core.introduce(source).await {
+            return self.refuse(&asked, &failure, failed);
+        }
         match self.parts.core.alloc_timestamps(arrived, count).await {
             Ok(first) => Ok(Response::new(AllocTimestampResponse {
                 status: Some(success()),

@@ -126,6 +126,8 @@ pub struct Serving {
     pub ddl: Ddl,
     /// The way to what sends ticks.
     pub ticker: Ticker,
+    /// Takes the term's writes, and reads.
+    pub store: Arc<dyn Commit>,
     /// What is told about the term.
     pub events: TermEvents,
     timestamp_sightings: Arc<Sightings>,
@@ -210,15 +212,27 @@ impl Serving {
             defaults: around.defaults,
             store: store.clone(),
             last_write: last_write.clone(),
+            finish: finish.clone(),
         };
-        writers.spawn(stop.clone().run_until_cancelled_owned(upkeep.run()));
-        let refresh =
-            refresh_policies(Arc::clone(&around.peers), gate.clone(), clock.clone(), terms.proof_patience);
+        let (made, defaults_made) = oneshot::channel();
+        let make_defaults = async move {
+            upkeep.run().await;
+            // Nobody may be waiting for it any more.
+            _ = made.send(());
+        };
+        writers.spawn(stop.clone().run_until_cancelled_owned(make_defaults));
+        let refresher = Refresher {
+            peers: Arc::clone(&around.peers),
+            gate: gate.clone(),
+            clock: clock.clone(),
+            proof_patience: terms.proof_patience,
+        };
+        let refresh = async move { refresher.run(defaults_made).await };
         followers.spawn(stop.clone().run_until_cancelled_owned(refresh));
 
         let tools = Tools {
             catalog: around.catalog,
-            store,
+            store: store.clone(),
             timestamps: timestamps.clone(),
             ids: ids.clone(),
             clock,
@@ -230,6 +244,7 @@ impl Serving {
             peers: around.peers,
             channels: Arc::new(Mutex::new(channels)),
             limits: terms.limits.clone(),
+            under_way: Mutex::default(),
             server,
             witness: Arc::new(events.clone()),
             last_write: last_write.clone(),
@@ -249,6 +264,7 @@ impl Serving {
             ids,
             ddl,
             ticker,
+            store,
             events,
             timestamp_sightings,
             id_sightings,
@@ -345,23 +361,41 @@ async fn make_topics(topics: Arc<dyn Topics>, names: Vec<String>) {
 /// Between attempts to have proxies look at users, roles and grants anew.
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
-/// Proxies may have missed what an earlier term changed.
-async fn refresh_policies(
+/// How long proxies are left with what they know, for the default grants to be there before they
+/// look. Nearly always they are there already.
+const DEFAULTS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Has proxies look at users, roles and grants anew: they may have missed what an earlier term
+/// changed, and what this one has to make first.
+struct Refresher {
     peers: Arc<dyn Peers>,
     gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
     proof_patience: Duration,
-) {
-    loop {
-        match gate.admit(clock.boot(), proof_patience).await {
-            Err(NotServing::Ended(_)) => return,
-            Err(NotServing::Unproven(_)) => {}
-            Ok(()) => match peers.refresh_policy(PolicyChange::ReloadAll).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(error = %error, "failed to refresh the policies of proxies"),
-            },
+}
+
+impl Refresher {
+    async fn run(self, mut defaults_made: oneshot::Receiver<()>) {
+        let in_time = tokio::time::timeout(DEFAULTS_PATIENCE, &mut defaults_made).await.is_ok();
+        self.refresh().await;
+        if !in_time && defaults_made.await.is_ok() {
+            self.refresh().await;
         }
-        tokio::time::sleep(REFRESH_PAUSE).await;
+    }
+
+    /// Until all have done so, or the term is over.
+    async fn refresh(&self) {
+        loop {
+            match self.gate.admit(self.clock.boot(), self.proof_patience).await {
+                Err(NotServing::Ended(_)) => return,
+                Err(NotServing::Unproven(_)) => {}
+                Ok(()) => match self.peers.refresh_policy(PolicyChange::ReloadAll).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(error = %error, "failed to refresh the policies of proxies"),
+                },
+            }
+            tokio::time::sleep(REFRESH_PAUSE).await;
+        }
     }
 }
 

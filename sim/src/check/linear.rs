@@ -124,13 +124,17 @@ struct Frame<S> {
 
 impl<M: Model> Search<'_, M> {
     /// The steps that may come next: those that began before the first end of all that
-    /// are still to come, and of equal unknown ones the first.
+    /// are still to come, and of equal unknown ones the first. Unknown ones come last: without
+    /// need none of them is supposed to have happened.
     fn candidates(&self) -> Vec<usize> {
         let open = || (0..self.steps.len()).filter(|index| !self.taken.has(*index));
         let first_end = open().filter_map(|index| self.steps[index].end).min();
         let Some(first_end) = first_end else { return Vec::new() };
         let is_next = |index: &usize| self.after[*index].is_none_or(|other| self.taken.has(other));
-        open().filter(|index| self.steps[*index].begin <= first_end).filter(is_next).collect()
+        let mut next: Vec<usize> =
+            open().filter(|index| self.steps[*index].begin <= first_end).filter(is_next).collect();
+        next.sort_by_key(|index| (self.steps[*index].end.is_none(), self.steps[*index].end));
+        next
     }
 
     fn run(&mut self) -> Option<bool> {

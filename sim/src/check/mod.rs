@@ -3,6 +3,8 @@
 pub mod counter;
 pub mod databases;
 pub mod linear;
+pub mod messages;
+pub mod schema;
 pub mod terms;
 
 /// What was not allowed, for people.

@@ -21,6 +21,8 @@ use crate::{
         Violation,
         counter::{self, Counter},
         databases::{self, Lists},
+        messages::MessageChecker,
+        schema::{self, Order},
         terms::{Layout, TermChecker},
     },
     coord,
@@ -77,8 +79,8 @@ impl Script {
 pub struct Report {
     /// What was not allowed, if anything.
     pub violation: Option<Violation>,
-    /// Whether the lists of databases took part in too many possible orders to be checked as
-    /// a whole.
+    /// Whether the databases together, or the schema, could have come about in too many orders
+    /// to be checked as a whole.
     pub undecided: bool,
     /// Terms in all.
     pub terms: usize,
@@ -107,12 +109,14 @@ fn layout() -> Layout {
 pub(super) struct Run {
     pub(super) stage: Stage,
     pub(super) checker: TermChecker,
+    messages: MessageChecker,
     /// What is to be mended when.
     mending: Vec<(Duration, Fault)>,
     faults: usize,
     may_depose: usize,
     told_terms: usize,
     told_revisions: usize,
+    told_messages: usize,
 }
 
 /// Changed keys, for people.
@@ -132,11 +136,13 @@ pub fn run(script: &Script) -> Report {
     let mut run = Run {
         stage: Stage::new(script.stage),
         checker: TermChecker::new(layout()),
+        messages: MessageChecker::default(),
         mending: Vec::new(),
         faults: 0,
         may_depose: 0,
         told_terms: 0,
         told_revisions: 0,
+        told_messages: 0,
     };
     let played = match &script.plot {
         Plot::Schedule(schedule) => run.play(schedule).and_then(|()| run.recover()),
@@ -196,7 +202,10 @@ impl Run {
                 self.stage.trace.tell("etcd", &format!("{applied}{}", Changes(changes)));
             }
             self.told_revisions = cluster.applied().len();
-            self.checker.look(cluster)
+            let sent = self.stage.broker.since(self.told_messages);
+            self.told_messages += sent.len();
+            self.checker.look(cluster)?;
+            sent.iter().try_for_each(|sent| self.messages.look(sent, cluster.store()))
         });
         let terms = self.checker.terms();
         for term in &terms[self.told_terms..] {
@@ -235,19 +244,22 @@ impl Run {
         self.step()
     }
 
-    fn judge(&self) -> Result<Lists, Violation> {
+    /// Whether everything could be decided.
+    fn judge(&self) -> Result<bool, Violation> {
         let operations = self.stage.history.operations();
         counter::check(Counter::Timestamps, &operations)?;
         counter::check(Counter::Ids, &operations)?;
         let lists = databases::check(&operations)?;
+        let order = schema::check(&operations)?;
+        self.stage.etcd.look(|cluster, _| self.messages.end(cluster.store()))?;
         let changes = self.checker.terms().len().saturating_sub(1);
         if changes > self.may_depose {
             return Err(Violation(format!("{changes} term changes, but {} faults", self.may_depose)));
         }
-        Ok(lists)
+        Ok(lists == Lists::Decided && order == Order::Decided)
     }
 
-    fn report(self, judged: Result<Lists, Violation>) -> Report {
+    fn report(self, judged: Result<bool, Violation>) -> Report {
         let operations = self.stage.history.operations();
         let mut hasher = DefaultHasher::new();
         for operation in &operations {
@@ -261,11 +273,18 @@ impl Run {
         let answered = operations
             .iter()
             .filter(|operation| {
-                matches!(operation.outcome, Outcome::Given(..) | Outcome::Done | Outcome::Names(_))
+                matches!(
+                    operation.outcome,
+                    Outcome::Given(..)
+                        | Outcome::Done
+                        | Outcome::Names(_)
+                        | Outcome::Refused
+                        | Outcome::Seen(_)
+                )
             })
             .count();
         Report {
-            undecided: judged == Ok(Lists::Undecided),
+            undecided: judged == Ok(false),
             violation: judged.err(),
             terms: self.checker.terms().len(),
             faults: self.faults,

@@ -1,6 +1,6 @@
 //! The stage of a scenario: etcd, machines, instances and clients, and the ways to hurt them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use etcd_client::proto::PbLeaseRevokeRequest;
 use milvus_coord::{election::rules::Rules, ids::Role};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::{Extent, Fault, InstanceIndex, Target, Writing};
 use crate::{
-    client::{self, Agenda, ClientSettings},
+    client::{self, Agenda, ClientSettings, Subject},
     coord::{self, Controls, CoordSettings, Obituaries, Start, Trace},
     fake_etcd::{
         cluster::{Proposal, WatchFault},
@@ -19,13 +19,14 @@ use crate::{
         server::FakeEtcd,
     },
     history::{Call, History},
+    others::{Broker, Others, Trouble},
     world::{ETCD_PORT, MachineId, ProcessId, World, WorldSettings},
 };
 
 /// Hosts of clients.
 const CLIENT_HOSTS: usize = 2;
-/// Clients on each.
-const CLIENTS_PER_HOST: usize = 2;
+/// What the clients on each are about.
+const CLIENTS: [Subject; 3] = [Subject::Numbers, Subject::Numbers, Subject::Schema];
 
 /// How many orders may wait for one client; no scenario gives so many at once.
 const ORDERS: usize = 64;
@@ -104,6 +105,8 @@ pub struct Stage {
     pub history: History,
     /// What instances told.
     pub trace: Trace,
+    /// What they sent.
+    pub broker: Broker,
     settings: StageSettings,
     machines: Vec<MachineId>,
     instances: Vec<Instance>,
@@ -142,14 +145,15 @@ impl Stage {
         let clients = CancellationToken::new();
         let mut orders = Vec::new();
         for host in 0..CLIENT_HOSTS {
-            let loops: Vec<(ClientSettings, Agenda)> = (0..CLIENTS_PER_HOST)
+            let loops: Vec<(ClientSettings, Agenda)> = (0..CLIENTS.len())
                 .map(|index| {
                     let client = ClientSettings {
-                        id: host * CLIENTS_PER_HOST + index,
+                        id: host * CLIENTS.len() + index,
                         seed: rng.random(),
                         etcd: (0..settings.extent.members).map(World::member_name).collect(),
                         history: history.clone(),
                         now: world.clock(),
+                        subject: CLIENTS[index],
                         names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
                         think: Duration::from_millis(15)..Duration::from_millis(130),
                         // Every other one keeps its connection as long as that works.
@@ -177,6 +181,7 @@ impl Stage {
             etcd,
             history,
             trace,
+            broker: Broker::default(),
             settings,
             machines,
             instances: Vec::new(),
@@ -207,6 +212,13 @@ impl Stage {
         let endpoints = (0..self.settings.extent.members)
             .map(|member| format!("{}:{ETCD_PORT}", World::member_name(member)))
             .collect();
+        let name = Self::process_name(index, starts);
+        let trouble = match self.settings.cast {
+            Cast::Random => Trouble::SOME,
+            Cast::Ordered => Trouble::default(),
+        };
+        let seed = self.settings.seed ^ ((index as u64) << 40) ^ (u64::from(starts) << 32);
+        let others = Others::new(&name, self.broker.clone(), trouble, seed);
         let start = Start {
             settings: CoordSettings::new(endpoints, self.settings.rules, self.settings.strict),
             port: coord::PORT + u16::try_from(index).unwrap_or_default(),
@@ -214,8 +226,8 @@ impl Stage {
             obituaries: self.obituaries.clone(),
             machine: self.world.name(self.machines[machine]).to_owned(),
             controls: controls.clone(),
+            others: Arc::new(others),
         };
-        let name = Self::process_name(index, starts);
         self.trace.tell(&name, "starts");
         let process = self.world.start(self.machines[machine], &name, |env| coord::main(env, start));
         (process, controls)

@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::{Access, Defaults};
 use crate::{
@@ -33,12 +34,14 @@ pub struct Upkeep {
     pub store: Arc<dyn Commit>,
     /// The newest revision that the term has written.
     pub last_write: Arc<AtomicI64>,
+    /// Cancelled: begins no further write.
+    pub finish: CancellationToken,
 }
 
 impl Upkeep {
-    /// Ends when everything is there, or the term is over.
+    /// Ends when everything is there, nothing new may begin, or the term is over.
     pub async fn run(self) {
-        loop {
+        while !self.finish.is_cancelled() {
             let next = self.defaults.next(&self.access.lock());
             let write = match next {
                 Ok(Some(write)) => write,
@@ -53,7 +56,7 @@ impl Upkeep {
                 Err(WriteError::Deposed(_)) => return,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "default users, roles and grants are not there yet");
-                    tokio::time::sleep(PAUSE).await;
+                    _ = tokio::time::timeout(PAUSE, self.finish.cancelled()).await;
                 }
             }
         }

@@ -11,17 +11,20 @@ use super::Database;
 use crate::{
     clock::UnixNanos,
     ids::{CollectionId, DbId, FieldId, PartitionId},
-    rootcoord::model::{Alias, Collection, Field, Partition, Shard, State},
+    rootcoord::{
+        keys::{AliasHome, DEFAULT_DB},
+        model::{Alias, Collection, Field, Partition, Shard, State},
+    },
     tso::hybrid::Timestamp,
 };
 
-/// A collection as its own key holds it: what lies in keys of its own is missing, except in
-/// what old releases wrote.
+/// A collection as its own key holds it: what lies in keys of its own is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stored {
     pub(super) collection: Collection,
-    /// Only in what old releases wrote.
-    pub(super) partitions: Vec<Partition>,
+    /// Written by a Milvus before 2.2, which put fields and partitions into the value itself:
+    /// then these count, and keys of their own do not, as in Milvus 2.3.5.
+    pub(super) inline: Option<Vec<Partition>>,
 }
 
 fn state(number: i32) -> Option<State> {
@@ -69,7 +72,7 @@ pub(super) fn collection(db: DbId, id: CollectionId, value: &[u8]) -> Option<Sto
         info.partition_created_timestamps.get(index).copied().map_or(Timestamp(info.create_time), Timestamp)
     };
     let partitions = info.partition_i_ds.iter().zip(&info.partition_names).enumerate();
-    let partitions = partitions
+    let partitions: Vec<_> = partitions
         .map(|(index, (partition, name))| Partition {
             id: PartitionId(*partition),
             collection: id,
@@ -78,6 +81,11 @@ pub(super) fn collection(db: DbId, id: CollectionId, value: &[u8]) -> Option<Sto
             state: State::Created,
         })
         .collect();
+    let names_partitions = !(info.partition_i_ds.is_empty()
+        && info.partition_names.is_empty()
+        && info.partition_created_timestamps.is_empty());
+    let is_inline = names_partitions && !schema.fields.is_empty();
+    let fields = if is_inline { in_order(schema.fields) } else { Vec::new() };
     let shards = info.virtual_channel_names.into_iter().zip(info.physical_channel_names);
     #[expect(deprecated, reason = "Milvus 2.3 still stores it there")]
     let auto_id = schema.auto_id;
@@ -88,7 +96,7 @@ pub(super) fn collection(db: DbId, id: CollectionId, value: &[u8]) -> Option<Sto
         description: schema.description,
         auto_id,
         enable_dynamic_field: schema.enable_dynamic_field,
-        fields: in_order(schema.fields).into(),
+        fields: fields.into(),
         shards: shards
             .map(|(virtual_channel, physical_channel)| Shard { virtual_channel, physical_channel })
             .collect(),
@@ -99,7 +107,7 @@ pub(super) fn collection(db: DbId, id: CollectionId, value: &[u8]) -> Option<Sto
         created: Timestamp(info.create_time),
         state,
     };
-    Some(Stored { collection, partitions })
+    Some(Stored { collection, inline: is_inline.then_some(partitions) })
 }
 
 /// Without what lies in keys of its own: fields and partitions.
@@ -163,13 +171,24 @@ pub(in crate::rootcoord) fn encode_field(field: &Field) -> Vec<u8> {
     Field { state: 0, ..field.clone() }.encode_to_vec()
 }
 
-pub(super) fn alias(db: DbId, name: &str, value: &[u8]) -> Option<Alias> {
-    let info = AliasInfo::decode(value).ok()?;
+pub(super) fn alias(home: AliasHome, name: &str, value: &[u8]) -> Option<Alias> {
+    let (collection, created) = match home {
+        AliasHome::Database(_) | AliasHome::NoDatabase => {
+            let info = AliasInfo::decode(value).ok()?;
+            (info.collection_id, info.created_time)
+        }
+        // Nobody wrote down when that was.
+        AliasHome::AsCollection => (CollectionInfo::decode(value).ok()?.id, 0),
+    };
+    let db = match home {
+        AliasHome::Database(db) => db,
+        AliasHome::NoDatabase | AliasHome::AsCollection => DEFAULT_DB,
+    };
     Some(Alias {
         name: name.to_owned(),
         db,
-        collection: CollectionId(info.collection_id),
-        created: Timestamp(info.created_time),
+        collection: CollectionId(collection),
+        created: Timestamp(created),
     })
 }
 

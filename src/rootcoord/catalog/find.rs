@@ -9,7 +9,7 @@ use crate::{
     rootcoord::{
         error::{DdlError, NoCollection},
         history::Content,
-        keys::{DEFAULT_DB_NAME, Object},
+        keys::{AliasHome, DEFAULT_DB, DEFAULT_DB_NAME, Object},
         model::{Alias, Collection, Partition, State},
     },
 };
@@ -20,7 +20,7 @@ impl Catalog {
         self.database(if name.is_empty() { DEFAULT_DB_NAME } else { name })
     }
 
-    /// A collection in whatever state, without its fields unless an old release wrote it.
+    /// A collection in whatever state, perhaps without its fields: see [`complete`](Self::complete).
     pub fn record(&self, id: CollectionId) -> Option<&Collection> {
         let db = self.state.index.database_of(id)?;
         live(self.state.collections.get(&(db, id))?).map(|stored| &stored.collection)
@@ -36,15 +36,18 @@ impl Catalog {
     /// # Errors
     /// [`NoCollection`], worded for readers.
     pub fn lookup(&self, db: &Database, name: &str) -> Result<&Collection, NoCollection> {
-        let id = self
-            .alias(db.id, name)
-            .map(|alias| alias.collection)
-            .or_else(|| self.state.index.created(db.id, name))
-            .or_else(|| self.state.index.dropping(db.id, name));
-        match id {
+        match self.named_id(db.id, name) {
             Some(id) => self.visible(id).ok_or(NoCollection::Id(id)),
             None => Err(NoCollection::Name { db: db.name.clone(), name: name.to_owned() }),
         }
+    }
+
+    /// The collection that a name leads to, perhaps to one that is being dropped.
+    pub(super) fn named_id(&self, db: DbId, name: &str) -> Option<CollectionId> {
+        self.alias(db, name)
+            .map(|alias| alias.collection)
+            .or_else(|| self.state.index.created(db, name))
+            .or_else(|| self.state.index.dropping(db, name))
     }
 
     /// The collection that has that name itself and is seen by everybody.
@@ -57,6 +60,9 @@ impl Catalog {
     /// # Errors
     /// The key of a field that can't be decoded.
     pub fn complete(&self, record: &Collection) -> Result<Collection, DdlError> {
+        if self.inline_partitions(record.id).is_some() {
+            return Ok(record.clone());
+        }
         let first = (record.id, FieldId(i64::MIN));
         let last = (record.id, FieldId(i64::MAX));
         let mut fields = Vec::new();
@@ -75,8 +81,7 @@ impl Catalog {
                 }
             }
         }
-        let fields = if fields.is_empty() { record.fields.clone() } else { in_order(fields).into() };
-        Ok(Collection { fields, ..record.clone() })
+        Ok(Collection { fields: in_order(fields).into(), ..record.clone() })
     }
 
     /// The fields that lie in keys of their own.
@@ -88,12 +93,15 @@ impl Catalog {
 
     /// All partitions of a collection in whatever state, by id.
     pub fn partitions(&self, collection: CollectionId) -> impl Iterator<Item = &Partition> {
-        let (first, last) = ((collection, PartitionId(i64::MIN)), (collection, PartitionId(i64::MAX)));
-        let stored = self.state.partitions.range(first..=last);
         let inline = self.inline_partitions(collection);
-        let replaced =
-            move |partition: &&Partition| !self.state.partitions.contains_key(&(collection, partition.id));
-        inline.iter().filter(replaced).chain(stored.filter_map(|(_, history)| live(history)))
+        let stored = inline.is_none().then(|| self.stored_partitions(collection));
+        inline.unwrap_or_default().iter().chain(stored.into_iter().flatten())
+    }
+
+    /// The partitions that lie in keys of their own, by id.
+    pub fn stored_partitions(&self, collection: CollectionId) -> impl Iterator<Item = &Partition> {
+        let (first, last) = ((collection, PartitionId(i64::MIN)), (collection, PartitionId(i64::MAX)));
+        self.state.partitions.range(first..=last).filter_map(|(_, history)| live(history))
     }
 
     /// Those that everybody sees.
@@ -101,28 +109,30 @@ impl Catalog {
         self.partitions(collection).filter(|partition| partition.state == State::Created)
     }
 
-    /// What old releases put into the collection's own value.
-    fn inline_partitions(&self, collection: CollectionId) -> &[Partition] {
-        let stored = self.state.index.database_of(collection);
-        let stored = stored.and_then(|db| live(self.state.collections.get(&(db, collection))?));
-        stored.map_or(&[], |stored| &stored.partitions)
+    /// The partitions of a collection whose own value holds them and its fields, as a Milvus
+    /// before 2.2 wrote it.
+    pub fn inline_partitions(&self, collection: CollectionId) -> Option<&[Partition]> {
+        let db = self.state.index.database_of(collection)?;
+        live(self.state.collections.get(&(db, collection))?)?.inline.as_deref()
     }
 
     /// An alias of a database.
     pub fn alias(&self, db: DbId, name: &str) -> Option<&Alias> {
-        self.alias_keys(db, name).find_map(|(db, name)| live(self.state.aliases.get(&(db, name))?))
+        Self::alias_homes(db).find_map(|home| self.alias_stored_in(home, name))
     }
 
-    /// Where an alias of a database may be stored: in the default one, two places.
-    pub fn alias_keys(&self, db: DbId, name: &str) -> impl Iterator<Item = (DbId, String)> + use<> {
-        let old = (home(DbId(0)) == db).then_some(DbId(0));
-        let name = name.to_owned();
-        std::iter::once(db).chain(old).map(move |db| (db, name.clone()))
+    /// Where an alias of a database may be stored. In the default one there are three places: of
+    /// several that have it, the first counts, as in Milvus.
+    pub fn alias_homes(db: DbId) -> impl Iterator<Item = AliasHome> {
+        let is_default = db == DEFAULT_DB;
+        let older = is_default.then_some(AliasHome::NoDatabase);
+        let oldest = is_default.then_some(AliasHome::AsCollection);
+        older.into_iter().chain([AliasHome::Database(db)]).chain(oldest)
     }
 
-    /// Whether there is something under that key of an alias.
-    pub fn alias_is_stored(&self, db: DbId, name: &str) -> bool {
-        self.state.aliases.get(&(db, name.to_owned())).and_then(live).is_some()
+    /// What is stored of an alias in one place.
+    pub fn alias_stored_in(&self, home: AliasHome, name: &str) -> Option<&Alias> {
+        live(self.state.aliases.get(&(home, name.to_owned()))?)
     }
 
     /// All aliases of a collection, by name.
@@ -130,8 +140,8 @@ impl Catalog {
         self.state.index.aliases(collection).map(|(_, name)| name.as_str())
     }
 
-    /// The keys of all aliases of a collection: database and name.
-    pub fn alias_keys_of(&self, collection: CollectionId) -> impl Iterator<Item = &(DbId, String)> {
+    /// Where each alias of a collection is stored, and its name.
+    pub fn alias_keys_of(&self, collection: CollectionId) -> impl Iterator<Item = &(AliasHome, String)> {
         self.state.index.aliases(collection)
     }
 
@@ -172,9 +182,16 @@ impl Catalog {
         self.state.index.created_everywhere()
     }
 
-    /// How many partitions everybody sees.
+    /// How many partitions everybody sees. Looks at all of them.
     pub fn created_partitions(&self) -> usize {
-        let stored = self.state.partitions.values().filter_map(live);
-        stored.filter(|partition| partition.state == State::Created).count()
+        let is_seen = |state: State| state == State::Created;
+        let inline = self.state.collections.values().filter_map(live);
+        let inline = inline.filter(|stored| is_seen(stored.collection.state));
+        let inline: usize = inline.filter_map(|stored| Some(stored.inline.as_ref()?.len())).sum();
+        let stored = self.state.partitions.values().filter_map(live).filter(|it| is_seen(it.state));
+        let counts = |collection: CollectionId| {
+            self.visible(collection).is_some() && self.inline_partitions(collection).is_none()
+        };
+        inline + stored.filter(|partition| counts(partition.collection)).count()
     }
 }

@@ -47,8 +47,8 @@ impl Catalog {
         for ((collection, id), history) in fields {
             removal.add(&Object::Field(*collection, *id), history);
         }
-        for ((db, name), history) in aliases {
-            removal.add(&Object::Alias(*db, name.clone()), history);
+        for ((home, name), history) in aliases {
+            removal.add(&Object::Alias(*home, name.clone()), history);
         }
         removal.writes
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::{
     ids::{CollectionId, DbId},
     rootcoord::{
-        keys::DEFAULT_DB,
+        keys::{AliasHome, DEFAULT_DB},
         model::{Collection, State},
     },
 };
@@ -74,7 +74,7 @@ pub(super) struct Index {
     further: BTreeSet<(CollectionId, DbId)>,
     created: Names,
     dropping: Names,
-    aliases: HashMap<CollectionId, BTreeSet<(DbId, String)>>,
+    aliases: HashMap<CollectionId, BTreeSet<(AliasHome, String)>>,
 }
 
 impl Index {
@@ -121,17 +121,17 @@ impl Index {
         }
     }
 
-    pub(super) fn remove_alias(&mut self, collection: CollectionId, db: DbId, name: &str) {
+    pub(super) fn remove_alias(&mut self, collection: CollectionId, home: AliasHome, name: &str) {
         if let Some(aliases) = self.aliases.get_mut(&collection) {
-            aliases.remove(&(db, name.to_owned()));
+            aliases.remove(&(home, name.to_owned()));
             if aliases.is_empty() {
                 self.aliases.remove(&collection);
             }
         }
     }
 
-    pub(super) fn add_alias(&mut self, collection: CollectionId, db: DbId, name: &str) {
-        self.aliases.entry(collection).or_default().insert((db, name.to_owned()));
+    pub(super) fn add_alias(&mut self, collection: CollectionId, home: AliasHome, name: &str) {
+        self.aliases.entry(collection).or_default().insert((home, name.to_owned()));
     }
 
     /// The database in the key of a collection, whatever its state.
@@ -164,8 +164,8 @@ impl Index {
         self.created.number
     }
 
-    /// Database (of the key) and name of each alias of a collection.
-    pub(super) fn aliases(&self, collection: CollectionId) -> impl Iterator<Item = &(DbId, String)> {
+    /// Where each alias of a collection is stored, and its name.
+    pub(super) fn aliases(&self, collection: CollectionId) -> impl Iterator<Item = &(AliasHome, String)> {
         self.aliases.get(&collection).into_iter().flatten()
     }
 }

@@ -1,7 +1,7 @@
 //! Transactions over objects with a history: the plain key and the snapshot key together, with
 //! equal values, upon the version that is known.
 
-use super::{Catalog, state::State};
+use super::{Catalog, decode::encode_collection, state::State};
 use crate::{
     etcd::{
         store::Write,
@@ -12,6 +12,7 @@ use crate::{
         error::DdlError,
         history::{Content, History},
         keys::{Object, TOMBSTONE},
+        model::Collection,
     },
     tso::hybrid::Timestamp,
 };
@@ -57,7 +58,7 @@ impl Catalog {
             Object::Collection(db, id) => newest(collections.get(&(*db, *id))?),
             Object::Partition(collection, id) => newest(partitions.get(&(*collection, *id))?),
             Object::Field(collection, id) => newest(fields.get(&(*collection, *id))?),
-            Object::Alias(db, name) => newest(aliases.get(&(*db, name.clone()))?),
+            Object::Alias(home, name) => newest(aliases.get(&(*home, name.clone()))?),
         }
     }
 
@@ -122,6 +123,17 @@ impl Puts<'_> {
             bytes,
         });
         Ok(self)
+    }
+
+    /// A collection's own key gets a value.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). [`DdlError::OldForm`] if that would lose what an old value holds.
+    pub fn put_record(self, collection: &Collection) -> Result<Self, DdlError> {
+        if self.catalog.inline_partitions(collection.id).is_some() {
+            return Err(DdlError::OldForm(collection.id));
+        }
+        self.put(&Object::Collection(collection.db, collection.id), encode_collection(collection))
     }
 
     /// An object is dropped.

@@ -8,7 +8,7 @@ use crate::{
     ids::{CollectionId, DbId, FieldId, PartitionId, Revision},
     rootcoord::{
         history::{Content, History, Version},
-        keys::{Key, Keys, Object, RequestId, TOMBSTONE},
+        keys::{AliasHome, Key, Keys, Object, RequestId, TOMBSTONE},
         model::{Alias, Partition},
     },
     tso::hybrid::Timestamp,
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) partitions: BTreeMap<(CollectionId, PartitionId), History<Partition>>,
     /// As encoded: a tenth of the size, and rarely looked at.
     pub(super) fields: BTreeMap<(CollectionId, FieldId), History<Box<[u8]>>>,
-    pub(super) aliases: BTreeMap<(DbId, String), History<Alias>>,
+    pub(super) aliases: BTreeMap<(AliasHome, String), History<Alias>>,
     pub(super) requests: HashMap<RequestId, (Remembered, Revision)>,
     pub(super) undecodable: BTreeMap<String, Undecodable>,
     pub(super) index: Index,
@@ -117,9 +117,9 @@ impl State {
                 let content = content(value, |value| decode::field(id, value).map(|_| value.into()));
                 take(self.fields.entry((collection, id)).or_default(), ts, content, at)
             }
-            Object::Alias(db, name) => {
-                let content = content(value, |value| decode::alias(db, &name, value));
-                self.change_alias(db, name, |history| take(history, ts, content, at))
+            Object::Alias(home, name) => {
+                let content = content(value, |value| decode::alias(home, &name, value));
+                self.change_alias(home, name, |history| take(history, ts, content, at))
             }
         }
     }
@@ -159,9 +159,9 @@ impl State {
                 delete_version(&mut self.partitions, &(collection, id), ts, at)
             }
             Object::Field(collection, id) => delete_version(&mut self.fields, &(collection, id), ts, at),
-            Object::Alias(db, name) => {
-                self.change_alias(db, name.clone(), |history| history.delete(ts, at));
-                forget_if_empty(&mut self.aliases, &(db, name));
+            Object::Alias(home, name) => {
+                self.change_alias(home, name.clone(), |history| history.delete(ts, at));
+                forget_if_empty(&mut self.aliases, &(home, name));
             }
         }
     }
@@ -192,17 +192,17 @@ impl State {
 
     fn change_alias<T>(
         &mut self,
-        db: DbId,
+        home: AliasHome,
         name: String,
         change: impl FnOnce(&mut History<Alias>) -> T,
     ) -> T {
-        let history = self.aliases.entry((db, name)).or_default();
+        let history = self.aliases.entry((home, name)).or_default();
         if let Some(alias) = live(history) {
-            self.index.remove_alias(alias.collection, db, &alias.name);
+            self.index.remove_alias(alias.collection, home, &alias.name);
         }
         let changed = change(history);
         if let Some(alias) = live(history) {
-            self.index.add_alias(alias.collection, db, &alias.name);
+            self.index.add_alias(alias.collection, home, &alias.name);
         }
         changed
     }

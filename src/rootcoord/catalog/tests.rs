@@ -179,12 +179,18 @@ fn partitions_are_counted() {
         PartitionInfo { state: state.into(), ..PartitionInfo::default() }.encode_to_vec()
     };
     let mut catalog = Catalog::new(keys());
+    let parent = Object::Collection(DEFAULT_DB, CollectionId(1));
+    let parent = |ts: u64| keys().snapshot(&parent, Timestamp(ts));
+    catalog.event(&put(&parent(1), collection(CollectionState::CollectionCreated), 1));
     catalog.event(&put(&key(1, 1), partition(PartitionState::PartitionCreated), 1));
     catalog.event(&put(&key(2, 1), partition(PartitionState::PartitionCreated), 2));
     catalog.event(&put(&key(3, 1), partition(PartitionState::PartitionCreating), 3));
     catalog.event(&put(&key(2, 2), TOMBSTONE, 4));
     assert_eq!(catalog.created_partitions(), 1);
-    catalog.event(&MirrorEvent::Deleted(key(1, 1), Revision(5)));
+    catalog.event(&put(&parent(2), collection(CollectionState::CollectionDropping), 5));
+    assert_eq!(catalog.created_partitions(), 0, "nobody sees them");
+    catalog.event(&put(&parent(3), collection(CollectionState::CollectionCreated), 6));
+    catalog.event(&MirrorEvent::Deleted(key(1, 1), Revision(7)));
     assert_eq!(catalog.created_partitions(), 0);
 }
 

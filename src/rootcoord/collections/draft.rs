@@ -1,6 +1,9 @@
 //! From the request to create a collection to what is to be made.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use milvus_proto::{
     milvus::CreateCollectionRequest,
@@ -149,12 +152,17 @@ fn sorted(fields: &[Field]) -> Vec<Field> {
     fields
 }
 
+/// The collections that are being made: they count, too, or of several at a time each would be
+/// the last one that fits. By database and name, which whoever makes one has locked.
+pub type UnderWay = BTreeSet<(DbId, String)>;
+
 /// What a request asks to be made, or nothing if there is exactly that already.
 ///
 /// # Errors
 /// [`DdlError`], the first in Milvus's order of checks.
 pub fn draft(
     catalog: &Catalog,
+    under_way: &UnderWay,
     request: &CreateCollectionRequest,
     limits: &Limits,
 ) -> Result<Decision<Draft>, DdlError> {
@@ -167,9 +175,12 @@ pub fn draft(
         return Err(DdlError::ShardsBeyondLimit { shards: request.shards_num, limit: limits.shards });
     }
     // Only if one is added: the repetition of the last creation that fits is a success.
-    let full = if catalog.created_in(db.id) >= limits.collections_per_database {
+    let made = |(db, name): &&(DbId, String)| catalog.own_name(*db, name).is_none();
+    let being_made = || under_way.iter().filter(made);
+    let here = catalog.created_in(db.id) + being_made().filter(|(other, _)| *other == db.id).count();
+    let full = if here >= limits.collections_per_database {
         Some(TooManyCollections::InDatabase(limits.collections_per_database))
-    } else if catalog.created_collections() >= limits.collections {
+    } else if catalog.created_collections() + being_made().count() >= limits.collections {
         Some(TooManyCollections::Everywhere(limits.collections))
     } else {
         None

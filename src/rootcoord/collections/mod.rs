@@ -5,7 +5,7 @@ mod rename;
 mod write;
 
 pub use self::{
-    draft::{Draft, Limits, draft},
+    draft::{Draft, Limits, UnderWay, draft},
     rename::{Rename, rename},
-    write::{alter, change_state, create, remove},
+    write::{alter, change_state, create, modernize, remove},
 };

@@ -4,7 +4,7 @@ use crate::{
     etcd::store::Write,
     ids::{CollectionId, DbId},
     rootcoord::{
-        catalog::{Catalog, encode_collection},
+        catalog::Catalog,
         databases::{remember, was_carried_out},
         error::{DdlError, Decision, NoCollection, Task},
         keys::{Object, RequestId},
@@ -65,8 +65,7 @@ pub fn rename(
     if moves {
         puts = puts.bury(&Object::Collection(record.db, record.id))?;
     }
-    puts = puts.put(&Object::Collection(new_db, record.id), encode_collection(&renamed))?;
-    let mut write = puts.at_once();
+    let mut write = puts.put_record(&renamed)?.at_once();
     if let Some(request) = asked.request {
         remember(catalog, request, remembered, task, &mut write);
     }

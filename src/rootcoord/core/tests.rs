@@ -329,6 +329,58 @@ async fn ten_thousand_collections_cost_an_activation_nothing() {
     assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
 }
 
+/// A second, in which the term goes on.
+async fn a_second(instance: &Instance) {
+    for _ in 0..20 {
+        instance.prove();
+        tokio::time::sleep(W / 2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_the_mirror_does_not_know_yet_holds_ticks_back_before_it_has_a_timestamp() {
+    const CHANNEL: &str = "by-dev-rootcoord-dml_0";
+    let bed = Bed::new();
+    let collection = milvus_proto::etcd::CollectionInfo {
+        id: 5,
+        virtual_channel_names: vec![format!("{CHANNEL}_5v0")],
+        physical_channel_names: vec![CHANNEL.to_owned()],
+        ..Default::default()
+    };
+    let key = "by-dev/meta/snapshots/root-coord/database/collection-info/1/5_ts5";
+    bed.store.put(key, prost::Message::encode_to_vec(&collection));
+    let mut instance = bed.instance();
+    instance.take_over(&bed.store).await;
+    let ticks = || bed.queue.messages(CHANNEL).len();
+    a_second(&instance).await;
+    assert!(ticks() > 2, "no proxy, nothing to wait for");
+
+    let proxy = ServerId(7);
+    let report = |ts: Timestamp| Report::new(vec![], &[], ts.0).expect("right").expect("something");
+    let unknown = instance.core.report(proxy, report(Timestamp(1))).await.expect("serves");
+    assert_eq!(unknown, Err(BadReport::Unrecognized(proxy)));
+    bed.store.put("by-dev/meta/session/proxy-7", "{}");
+    bed.store.set_unreadable(true);
+    assert!(matches!(instance.core.introduce(proxy).await, Err(Failure::NotRead(_))), "it can't be known");
+    bed.store.set_unreadable(false);
+    instance.core.introduce(proxy).await.expect("it has a session");
+    let before = ticks();
+    a_second(&instance).await;
+    assert_eq!(ticks(), before, "it may write anything");
+    instance.hear(&bed.store);
+    let now = instance.timestamp(1).await.expect("serves");
+    assert_eq!(instance.core.report(proxy, report(now)).await, Ok(Ok(())));
+    a_second(&instance).await;
+    assert!(ticks() > before);
+
+    bed.store.delete("by-dev/meta/session/proxy-7");
+    instance.hear(&bed.store);
+    instance.core.introduce(proxy).await.expect("it is gone");
+    let before = ticks();
+    a_second(&instance).await;
+    assert!(ticks() > before, "nobody waits for who is gone");
+}
+
 /// Real time, where tokio's stands still.
 struct SystemBoot(BootInstant);
 

@@ -6,9 +6,9 @@ use milvus_proto::milvus::CreateCollectionRequest;
 
 use super::{Step, Tools, jobs::Abandoned, messages};
 use crate::{
-    ids::CollectionId,
+    ids::{CollectionId, DbId},
     rootcoord::{
-        collections::{self, Rename},
+        collections::{self, Draft, Rename},
         error::{DdlError, Decision, NoCollection},
         failure::Failure,
         model::{Collection, State},
@@ -42,7 +42,32 @@ impl Drop for Chosen<'_> {
     }
 }
 
+/// A collection that is being made, and counts as if it were. Ends when dropped.
+struct Making<'a> {
+    tools: &'a Tools,
+    key: (DbId, String),
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.tools.under_way.lock().remove(&self.key);
+    }
+}
+
 impl Tools {
+    /// What is to be made, if anything; from here on it counts.
+    fn draft(&self, request: &CreateCollectionRequest) -> Result<Decision<(Draft, Making<'_>)>, DdlError> {
+        let (catalog, mut under_way) = (self.catalog.catalog.lock(), self.under_way.lock());
+        Ok(match collections::draft(&catalog, &under_way, request, &self.limits)? {
+            Decision::Done => Decision::Done,
+            Decision::Write(draft) => {
+                let key = (draft.db, draft.name.clone());
+                under_way.insert(key.clone());
+                Decision::Write((draft, Making { tools: self, key }))
+            }
+        })
+    }
+
     fn choose(&self, collection: CollectionId, count: usize) -> Result<Chosen<'_>, DdlError> {
         let channels = {
             let mut pool = self.channels.lock();
@@ -60,9 +85,8 @@ impl Tools {
         self: &Arc<Self>,
         request: &CreateCollectionRequest,
     ) -> Step<Timestamp> {
-        let drafted = collections::draft(&self.catalog.catalog.lock(), request, &self.limits);
-        let draft = match drafted.map_err(Failure::from)? {
-            Decision::Write(draft) => draft,
+        let (draft, _making) = match self.draft(request).map_err(Failure::from)? {
+            Decision::Write(drafted) => drafted,
             Decision::Done => {
                 // Its first execution may not have come so far.
                 let ts = self.timestamp().await?;
@@ -102,6 +126,20 @@ impl Tools {
         abandoned.not();
         self.forget(ts, &request.db_name, Forget::Names(vec![collection.name])).await?;
         Ok(ts)
+    }
+
+    /// Brings a collection that an old release wrote into the form of today, before anything of
+    /// it is changed. A failure in the middle leaves what counted before.
+    pub(super) async fn modernize(&self, id: CollectionId) -> Step<()> {
+        if self.catalog.catalog.lock().inline_partitions(id).is_none() {
+            return Ok(());
+        }
+        let ts = self.timestamp().await?;
+        let writes = collections::modernize(&self.catalog.catalog.lock(), id, ts).map_err(Failure::from)?;
+        for write in writes {
+            self.write(&write).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn drop_collection(self: &Arc<Self>, db: &str, name: &str) -> Step<Timestamp> {

@@ -41,18 +41,21 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::locks::{Held, Locks};
+use self::locks::{Held, Locks, Wanted};
 pub use self::request::Request;
 use crate::{
     clock::Clock,
-    election::gate::{Gate, NotServing},
+    election::{
+        gate::{Gate, NotServing},
+        rules::Rule,
+    },
     etcd::commit::Commit,
     ids::ServerId,
     mq::Queue,
     rootcoord::{
         catalog::Catalog,
         channels::Channels,
-        collections::Limits,
+        collections::{Limits, UnderWay},
         failure::Failure,
         peers::{Called, Peers},
         tick::Ticker,
@@ -126,6 +129,8 @@ pub struct Tools {
     pub channels: Arc<Mutex<Channels>>,
     /// How much there may be.
     pub limits: Limits,
+    /// The collections that are being made.
+    pub under_way: Mutex<UnderWay>,
     /// The own server id, which messages carry.
     pub server: ServerId,
     /// Hears what happens.
@@ -253,6 +258,9 @@ impl Tools {
     /// The locks of a request. While it waits, the names may come to stand for other
     /// collections; then anew.
     async fn acquire(&self, locks: &Arc<Locks>, request: &Request) -> Held {
+        if !self.gate.rules().hold(Rule::NameLocks) {
+            return locks.acquire(Wanted::new()).await;
+        }
         loop {
             let wanted = request.locks(&self.catalog.catalog.lock());
             let held = locks.acquire(wanted.clone()).await;
@@ -263,6 +271,10 @@ impl Tools {
     }
 
     async fn run(self: &Arc<Self>, request: &Request) -> Step<Timestamp> {
+        let collections = request.collections(&self.catalog.catalog.lock());
+        for collection in collections {
+            self.modernize(collection).await?;
+        }
         match request {
             Request::CreateDatabase { name, id } => self.create_database(name, *id).await,
             Request::DropDatabase { name } => self.drop_database(name).await,

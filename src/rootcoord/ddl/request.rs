@@ -3,11 +3,14 @@
 use milvus_proto::milvus::CreateCollectionRequest;
 
 use super::locks::{Key, Mode, Wanted};
-use crate::rootcoord::{
-    catalog::Catalog,
-    collections::Rename,
-    events::Method,
-    keys::{DEFAULT_DB_NAME, RequestId},
+use crate::{
+    ids::CollectionId,
+    rootcoord::{
+        catalog::Catalog,
+        collections::Rename,
+        events::Method,
+        keys::{DEFAULT_DB_NAME, RequestId},
+    },
 };
 
 /// A change of the schema. Names are as in the request.
@@ -122,6 +125,12 @@ impl Request {
             | Self::AlterAlias { db, alias, .. }
             | Self::DropAlias { db, alias } => (db, Some(alias)),
         }
+    }
+
+    /// The collections that it is about, as the names stand now.
+    pub(super) fn collections(&self, catalog: &Catalog) -> Vec<CollectionId> {
+        let locks = self.locks(catalog).into_keys();
+        locks.filter_map(|key| if let Key::Collection(id) = key { Some(id) } else { None }).collect()
     }
 
     /// What must not change, and what nobody else may look at for a change, while it runs.

@@ -14,7 +14,7 @@ use super::{Outcome, RootCoordService, request_id};
 use crate::{
     ids::CollectionId,
     rootcoord::{
-        catalog::Catalog,
+        catalog::{Catalog, Past},
         collections::Rename,
         ddl,
         error::{DdlError, NoCollection},
@@ -83,15 +83,12 @@ impl RootCoordService {
     ) -> Outcome<BoolResponse> {
         let failed = |error: MilvusError| BoolResponse { status: Some(error.into()), value: false };
         self.ask(request, Method::HasCollection, failed, |catalog, request| {
-            let found = find(
-                catalog,
-                &request.db_name,
-                &request.collection_name,
-                CollectionId(0),
-                Timestamp(request.time_stamp),
-                Sees::Visible,
-            );
-            Ok(BoolResponse { status: Some(success()), value: found.is_ok() })
+            let (db, name) = (&request.db_name, &request.collection_name);
+            let value = match past(request.time_stamp) {
+                Some(ts) => catalog.past_by_name(db, name, ts).is_ok(),
+                None => find(catalog, db, name, CollectionId(0), Sees::Visible).is_ok(),
+            };
+            Ok(BoolResponse { status: Some(success()), value })
         })
         .await
     }
@@ -121,13 +118,18 @@ impl RootCoordService {
         };
         self.ask(request, Method::DescribeCollection, failed, |catalog, request| {
             let (name, id) = (&request.collection_name, CollectionId(request.collection_id));
-            let record = find(catalog, &request.db_name, name, id, Timestamp(request.time_stamp), sees)?;
-            let number = match sees {
-                Sees::All if name.is_empty() => catalog.partitions(record.id).count(),
-                _ => catalog.visible_partitions(record.id).count(),
+            let Past { collection, partitions } = match past(request.time_stamp) {
+                Some(ts) if name.is_empty() => {
+                    catalog.past_by_id(&request.db_name, id, ts, sees == Sees::All)?
+                }
+                Some(ts) => catalog.past_by_name(&request.db_name, name, ts)?,
+                None => {
+                    let record = find(catalog, &request.db_name, name, id, sees)?;
+                    catalog.present(record, sees == Sees::All && name.is_empty())?
+                }
             };
-            let aliases = catalog.aliases_of(record.id).map(str::to_owned).collect();
-            Ok(described(catalog.complete(record)?, number, aliases, request.db_name.clone()))
+            let aliases = catalog.aliases_of(collection.id).map(str::to_owned).collect();
+            Ok(described(collection, partitions, aliases, request.db_name.clone()))
         })
         .await
     }
@@ -141,11 +143,14 @@ impl RootCoordService {
             ..ShowCollectionsResponse::default()
         };
         self.ask(request, Method::ShowCollections, failed, |catalog, request| {
-            let database = catalog.named(&request.db_name);
-            let database = database.ok_or_else(|| DdlError::UnknownDatabase(request.db_name.clone()))?;
-            let as_of = Timestamp(request.time_stamp);
-            let mut shown: Vec<&Collection> = catalog.collections(database.id).collect();
-            shown.retain(|record| as_of.0 == 0 || record.created <= as_of);
+            let mut shown: Vec<&Collection> = match past(request.time_stamp) {
+                Some(ts) => catalog.past_collections(&request.db_name, ts)?,
+                None => {
+                    let database = catalog.named(&request.db_name);
+                    let unknown = || DdlError::UnknownDatabase(request.db_name.clone());
+                    catalog.collections(database.ok_or_else(unknown)?.id).collect()
+                }
+            };
             shown.sort_by_key(|record| record.id);
             Ok(ShowCollectionsResponse {
                 status: Some(success()),
@@ -160,29 +165,28 @@ impl RootCoordService {
     }
 }
 
-/// By name if one is given, else by id. `as_of` 0: as it is now.
+/// The time that a request asks about; nothing, if that is now.
+fn past(time_stamp: u64) -> Option<Timestamp> {
+    (time_stamp != 0 && time_stamp != u64::MAX).then_some(Timestamp(time_stamp))
+}
+
+/// By name if one is given, else by id.
 pub(super) fn find<'a>(
     catalog: &'a Catalog,
     db: &str,
     name: &str,
     id: CollectionId,
-    as_of: Timestamp,
     sees: Sees,
 ) -> Result<&'a Collection, NoCollection> {
-    let found = if name.is_empty() {
+    if name.is_empty() {
         let found = match sees {
             Sees::All => catalog.record(id),
             Sees::Visible => catalog.visible(id),
         };
-        found.ok_or(NoCollection::Id(id))?
-    } else {
-        let missing = || NoCollection::Name { db: db.to_owned(), name: name.to_owned() };
-        catalog.lookup(catalog.named(db).ok_or_else(missing)?, name)?
-    };
-    if as_of.0 != 0 && found.created > as_of {
-        return Err(NoCollection::AsOf { ts: as_of, db: found.db, name: name.to_owned() });
+        return found.ok_or(NoCollection::Id(id));
     }
-    Ok(found)
+    let missing = || NoCollection::Name { db: db.to_owned(), name: name.to_owned() };
+    catalog.lookup(catalog.named(db).ok_or_else(missing)?, name)
 }
 
 fn described(

@@ -17,11 +17,7 @@ use crate::{
     ids::CollectionId,
     rootcoord::{ddl, events::Method, model::Partition},
     rpc::merr::{MilvusError, success},
-    tso::hybrid::Timestamp,
 };
-
-/// As things are now.
-const NOW: Timestamp = Timestamp(0);
 
 impl RootCoordService {
     pub(super) async fn create_partition(&self, request: Request<CreatePartitionRequest>) -> Outcome<Answer> {
@@ -46,7 +42,7 @@ impl RootCoordService {
         let failed = |error: MilvusError| BoolResponse { status: Some(error.into()), value: false };
         self.ask(request, Method::HasPartition, failed, |catalog, request| {
             let (db, name) = (&request.db_name, &request.collection_name);
-            let record = find(catalog, db, name, CollectionId(0), NOW, Sees::Visible)?;
+            let record = find(catalog, db, name, CollectionId(0), Sees::Visible)?;
             let mut partitions = catalog.visible_partitions(record.id);
             let value = partitions.any(|partition| partition.name == request.partition_name);
             Ok(BoolResponse { status: Some(success()), value })
@@ -79,7 +75,7 @@ impl RootCoordService {
         };
         self.ask(request, Method::ShowPartitions, failed, |catalog, request| {
             let (name, id) = (&request.collection_name, CollectionId(request.collection_id));
-            let record = find(catalog, &request.db_name, name, id, NOW, sees)?;
+            let record = find(catalog, &request.db_name, name, id, sees)?;
             let shown: Vec<&Partition> = match sees {
                 Sees::All if name.is_empty() => catalog.partitions(record.id).collect(),
                 _ => catalog.visible_partitions(record.id).collect(),

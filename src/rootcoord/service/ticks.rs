@@ -38,10 +38,11 @@ impl RootCoordService {
             Ok(None) => return Ok(Response::new(success())),
             Err(bad) => return Ok(Response::new(MilvusError::plain(bad.to_string()).into())),
         };
-        let reported = self.parts.core.report(ServerId(base.source_id), report).map(|taken| match taken {
-            Ok(()) => success(),
-            Err(bad) => MilvusError::plain(bad.to_string()).into(),
-        });
+        let reported =
+            self.parts.core.report(ServerId(base.source_id), report).await.map(|taken| match taken {
+                Ok(()) => success(),
+                Err(bad) => MilvusError::plain(bad.to_string()).into(),
+            });
         self.answer(&asked, reported, Answer::from)
     }
 

@@ -37,7 +37,7 @@ impl std::fmt::Debug for Directed {
 }
 
 /// All of them, one or more for each rule.
-pub static ALL: [Directed; 8] = [
+pub static ALL: [Directed; 9] = [
     Directed {
         name: "late-write-of-a-frozen-one",
         rule: Rule::Fence,
@@ -93,6 +93,13 @@ pub static ALL: [Directed; 8] = [
         violation: "a new term without a cause",
         instances: 3,
         play: plays::news_of_an_earlier_victim,
+    },
+    Directed {
+        name: "two-creations-of-one-name",
+        rule: Rule::NameLocks,
+        violation: "the schema is not linearizable",
+        instances: 2,
+        play: plays::two_creations_of_one_name,
     },
 ];
 

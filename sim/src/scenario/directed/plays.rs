@@ -6,7 +6,7 @@ use super::{
     super::fault::{Fault, Target, Writing},
     director::Director,
 };
-use crate::{check::Violation, history::Call};
+use crate::{check::Violation, history::Call, schema::Deed};
 
 type Played = Result<(), Violation>;
 
@@ -157,4 +157,17 @@ pub(super) fn news_of_an_earlier_victim(director: &mut Director<'_>) -> Played {
     director.lasting(HEARD)?;
     director.end(Fault::CutPeers(slow, active));
     director.no_new_term(ms(1_200))
+}
+
+/// Two clients create different collections under one name, and the first one's write is slow.
+pub(super) fn two_creations_of_one_name(director: &mut Director<'_>) -> Played {
+    let (active, _) = pair(director)?;
+    director.delay(1, active, Writing::Databases, ms(1_000));
+    let create = |kind| Call::Do(Deed::Create { name: "x", kind });
+    let first = director.ask(0, create(1));
+    director.lasting(ON_ITS_WAY)?;
+    let second = director.ask(1, create(2));
+    director.answer(first)?;
+    director.answer(second)?;
+    Ok(())
 }

@@ -14,7 +14,7 @@ use crate::{
     rootcoord::{
         catalog::KEPT,
         collections::Rename,
-        error::{DdlError, NoCollection},
+        error::{DdlError, NoCollection, TooManyCollections},
         keys::{DEFAULT_DB, Repeatable, RequestId},
         model::State,
         peers::{
@@ -346,6 +346,41 @@ async fn requests_about_different_names_do_not_wait_for_each_other() {
     assert!(slow.await.expect("ends").result.is_ok());
     assert_eq!(bed.names_of_collections(), ["books", "slow"]);
     bed.end().await;
+}
+
+/// Whatever is being made has its place, until it is there or certainly won't be.
+#[tokio::test(start_paused = true)]
+async fn creations_at_a_time_do_not_exceed_the_limit() {
+    for limits in [Limits { collections: 2, ..limits() }, Limits { collections_per_database: 2, ..limits() }]
+    {
+        let too_many = if limits.collections == 2 {
+            TooManyCollections::Everywhere(2)
+        } else {
+            TooManyCollections::InDatabase(2)
+        };
+        let mut bed = Bed::term_with(Arc::default(), Arc::default(), Arc::default(), NOW, limits);
+        (&mut bed.ready).await.expect("ready");
+        let begin = |name: &'static str| {
+            let (hanging, ddl) = (bed.peers.hang(CallKind::WatchChannels), bed.ddl.clone());
+            let creating = bed.tasks.spawn(async move { ddl.carry_out(create(name)).await.result });
+            (hanging, creating)
+        };
+        let (first, first_created) = begin("books");
+        bed.until("it is being made", |bed| !bed.peers.calls().is_empty()).await;
+        assert_eq!(bed.carry_out(create("films")).await, Ok(()));
+        let refused = Err(DdlError::TooManyCollections(too_many).into());
+        assert_eq!(bed.carry_out(create("songs")).await, refused);
+        _ = first.send(());
+        assert!(first_created.await.expect("ends").is_ok());
+        assert_eq!(bed.carry_out(create("songs")).await, refused);
+
+        bed.carry_out(drop_it("films")).await.expect("dropped");
+        bed.peers.take_calls();
+        bed.peers.fail(CallKind::WatchChannels, broken());
+        assert_eq!(bed.carry_out(create("songs")).await, Err(Failure::Peer(broken())));
+        assert_eq!(bed.carry_out(create("poems")).await, Ok(()), "what failed takes no place");
+        bed.end().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ use crate::{
 
 mod collections;
 mod databases;
+mod old_releases;
 
 const NOW: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -63,6 +64,10 @@ struct Bed {
     ready: oneshot::Receiver<()>,
 }
 
+fn limits() -> Limits {
+    Limits { channels: 4, ..Limits::default() }
+}
+
 fn keys() -> Keys {
     Keys::new("by-dev/meta", "by-dev/kv")
 }
@@ -70,7 +75,7 @@ fn keys() -> Keys {
 impl Bed {
     /// A term on that store, whose timestamps begin at `start`; the mirror is complete.
     fn term(store: Arc<MemoryStore>, start: UnixNanos) -> Self {
-        Self::term_with(store, Arc::default(), Arc::default(), start)
+        Self::term_with(store, Arc::default(), Arc::default(), start, limits())
     }
 
     fn term_with(
@@ -78,6 +83,7 @@ impl Bed {
         queue: Arc<MemoryQueue>,
         peers: Arc<MemoryPeers>,
         start: UnixNanos,
+        limits: Limits,
     ) -> Self {
         let clock: Arc<dyn Clock> =
             Arc::new(TestClock { begun: tokio::time::Instant::now(), offset_millis: 0.into() });
@@ -134,7 +140,8 @@ impl Bed {
             messages: true,
             peers: peers.clone(),
             channels: channels.clone(),
-            limits: Limits { channels: 4, ..Limits::default() },
+            limits,
+            under_way: Mutex::default(),
             server: SERVER,
             witness: heard.clone(),
             last_write: Arc::new(AtomicI64::new(0)),
@@ -177,6 +184,6 @@ impl Bed {
     /// The next term on the same store, queue and peers.
     async fn successor(self, start: UnixNanos) -> Self {
         let (queue, peers) = (self.queue.clone(), self.peers.clone());
-        Self::term_with(self.end().await, queue, peers, start)
+        Self::term_with(self.end().await, queue, peers, start, limits())
     }
 }
