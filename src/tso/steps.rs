@@ -87,12 +87,12 @@ impl Steps {
             }
             (wall, note)
         };
-        self.newest = self.newest.max(time).max(self.from_ahead(time, boot));
+        self.newest = self.newest.max(time).max(self.gone_on(time, boot));
         Step { time: self.newest, note }
     }
 
     /// Where time is that went on from where the term began.
-    fn from_ahead(&mut self, clock: UnixNanos, boot: BootInstant) -> UnixNanos {
+    fn gone_on(&mut self, clock: UnixNanos, boot: BootInstant) -> UnixNanos {
         let Some((start, at)) = self.ahead else { return clock };
         let time = start + boot.since(at) / 8 * EIGHTHS;
         if time <= clock {

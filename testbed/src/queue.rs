@@ -16,9 +16,9 @@ pub enum Queue {
 #[derive(Debug)]
 pub enum Broker {
     /// Kafka.
-    Kafka(Kafka),
+    Kafka(Box<Kafka>),
     /// Pulsar.
-    Pulsar(Pulsar),
+    Pulsar(Box<Pulsar>),
 }
 
 impl Queue {
@@ -28,8 +28,8 @@ impl Queue {
     /// When it doesn't serve, or was not fetched.
     pub async fn start(self, oracle: &Oracle) -> Broker {
         match self {
-            Self::Kafka => Broker::Kafka(Kafka::start(oracle).await),
-            Self::Pulsar => Broker::Pulsar(Pulsar::start(oracle).await),
+            Self::Kafka => Broker::Kafka(Box::new(Kafka::start(oracle).await)),
+            Self::Pulsar => Broker::Pulsar(Box::new(Pulsar::start(oracle).await)),
         }
     }
 }

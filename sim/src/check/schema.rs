@@ -407,7 +407,7 @@ mod tests {
         let (taken, free) = (refused(10, Deed::AddAlias("k", "y")), done(12, Deed::AddAlias("k", "y")));
         allowed(&[&dropped[..], &[taken, free]].concat());
         let gone = refused(10, Deed::MoveAlias("k", "y"));
-        allowed(&[&dropped[..], &[gone.clone()]].concat());
+        allowed(&[&dropped[..], std::slice::from_ref(&gone)].concat());
         forbidden(&[&dropped[..], &[gone, refused(12, Deed::AddAlias("k", "y"))]].concat());
         forbidden(&[&dropped[..], &[saw(10, Look::Has("k"), Seen::Has(true))]].concat());
     }
