@@ -373,7 +373,7 @@ rootLogger.appenderRef.console.ref=console
 fn configuration(ports: Ports, own: &Pair) -> String {
     let Ports { plain, encrypted, web } = ports;
     // The storage takes its settings from here, too: without `listeningInterface` it would
-    // listen everywhere.
+    // listen everywhere, and it must take what the broker takes, and a little more.
     format!(
         "clusterName=standalone
 bindAddress=127.0.0.1
@@ -409,6 +409,7 @@ dbStorage_writeCacheMaxSizeMb=32
 dbStorage_readAheadCacheMaxSizeMb=32
 dbStorage_rocksDB_blockCacheSize=16777216
 journalSyncData=false
+nettyMaxFrameSizeBytes=5253120
 ",
         own.cert.display(),
         own.key.display(),

@@ -13,7 +13,9 @@ use milvus_coord_testbed::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    support::{Progress, check, client, client_with, message, place, produce_at_last, produce_on, turn},
+    support::{
+        Progress, check, client, client_with, message, open, place, produce_at_last, produce_on, turn,
+    },
     traffic::Traffic,
 };
 
@@ -32,6 +34,7 @@ async fn what_is_acknowledged_stands_in_order_where_its_id_says() {
 
 async fn looks_as_milvus_writes_it(broker: &Broker) {
     let pulsar = client(broker);
+    open(&pulsar, &["looks"]).await;
     let trace =
         ("traceparent".to_owned(), "00-3c84643607abd12fa42771dd2a928e60-2d2ad2db9dfb6d1f-00".to_owned());
     let with_trace = Message { payload: vec![0, 1, 255].into(), properties: vec![trace.clone()] };
@@ -69,7 +72,7 @@ async fn many_producers_keep_their_order(broker: &Broker) {
     let pulsar = client(broker);
     let channels: Vec<String> = (0..4).map(|number| format!("order_{number}")).collect();
     // The last one is made by its first message.
-    pulsar.ensure(&channels[..3]).await.unwrap();
+    open(&pulsar, &["order_0", "order_1", "order_2"]).await;
     let mut producers = JoinSet::new();
     for producer in 0..50 {
         let channel = channels[producer % channels.len()].clone();
@@ -92,8 +95,7 @@ async fn many_producers_keep_their_order(broker: &Broker) {
 async fn topics_are_made_once_and_kept(broker: &Broker) {
     let pulsar = client(broker);
     let names: Vec<String> = (0..16).map(|number| format!("by-dev-rootcoord-dml_{number}")).collect();
-    pulsar.ensure(&names[..4]).await.unwrap();
-    pulsar.produce(&names[0], message("kept")).await.unwrap();
+    produce_at_last(&pulsar, &names[0], "kept").await;
     // Two at once, as a term that follows another fast.
     let next = client(broker);
     let (one, other) = tokio::join!(pulsar.ensure(&names), next.ensure(&names));
@@ -108,7 +110,7 @@ async fn topics_are_made_once_and_kept(broker: &Broker) {
 
 async fn a_topic_that_was_deleted_is_made_again(broker: &Broker) {
     let pulsar = client(broker);
-    let before = pulsar.produce("deleted", message("before")).await.unwrap();
+    let before = produce_at_last(&pulsar, "deleted", "before").await;
     broker.delete("deleted").await;
     let after = produce_at_last(&pulsar, "deleted", "after").await;
     assert_ne!(place(&before), place(&after));

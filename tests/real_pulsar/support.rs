@@ -12,7 +12,7 @@ use std::{
 use milvus_coord::{
     clock::SystemClock,
     config::PulsarSettings,
-    mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, pulsar::Pulsar},
+    mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue as _, QueueError, Topics as _, pulsar::Pulsar},
 };
 use milvus_coord_testbed::{oracle::Oracle, pulsar::Pulsar as Broker};
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -58,6 +58,15 @@ pub(crate) fn place(id: &MessageId) -> (u64, u64) {
     assert_eq!((number(0x18), number(0x20)), (0, 0), "{id:?}");
     assert!(rest.is_empty(), "{id:?}");
     place
+}
+
+/// Has these topics made. A broker that has just started takes its time for the first ones.
+pub(crate) async fn open(pulsar: &Pulsar, channels: &[&str]) {
+    let names: Vec<String> = channels.iter().map(|&channel| channel.to_owned()).collect();
+    let begun = Instant::now();
+    while let Err(error) = pulsar.ensure(&names).await {
+        assert!(begun.elapsed() < SOON, "{error}");
+    }
 }
 
 /// Produces until it is acknowledged.
