@@ -51,7 +51,6 @@ pub(crate) fn answers() -> Vec<Difference> {
         silent_proxy(),
         itself(),
         settings(),
-        of_the_past(),
     ])
 }
 
@@ -208,13 +207,4 @@ fn settings() -> Because {
         .real("settings", "configuations[commonmetricsport].*", "*")
         .real("settings", "configuations[localstorage*path].*", "*")
         .ours("settings", "configuations[commonactivestandby*].*", "*")
-}
-
-/// The schema as it was at a time.
-fn of_the_past() -> Because {
-    Because::new("the past is not looked up: only what was made since is left out")
-        .other("collections of no database at a time", "status.*", "*", "*")
-        .other("describe films* before its creation", "status.*", "key not found[*", "timestamp = *")
-        .other("describe in no database at a time", "status.*", "*", "*")
-        .other("describe nothing at a time", "status.*", "timestamp = *", "collection not found*")
 }
