@@ -137,11 +137,13 @@ impl Channels {
         unknown
     }
 
-    /// A collection holds nothing any more.
-    pub fn release(&mut self, collection: CollectionId) {
-        for index in self.held.remove(&collection).unwrap_or_default() {
+    /// A collection holds nothing any more. Returns what it held.
+    pub fn release(&mut self, collection: CollectionId) -> Vec<String> {
+        let released = self.held.remove(&collection).unwrap_or_default();
+        for &index in &released {
             self.pool[index].references -= 1;
         }
+        released.into_iter().map(|index| self.pool[index].name.clone()).collect()
     }
 
     /// Where a channel stands; numbered ones that lie behind the end are added.

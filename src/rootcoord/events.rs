@@ -4,6 +4,7 @@
 use std::{fmt, time::Duration};
 
 use jiff::{Timestamp as Instant, tz::TimeZone};
+use milvus_proto::etcd::{CollectionState, PartitionState};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -12,8 +13,9 @@ use crate::{
     ids::{Epoch, Revision},
     rootcoord::{
         catalog::{Catalog, Undecodable},
-        ddl::{DdlWitness, Outcome, Request},
+        ddl::{DdlWitness, Note as DdlNote, Outcome, Request},
         failure::Failure,
+        model::State,
     },
     telemetry::{
         events::{Events, Reloaded},
@@ -359,6 +361,79 @@ impl DdlWitness for TermEvents {
     fn unknown_channel(&self, name: &str) {
         error!(name, "a collection's channel is none of this cluster's; nobody sends ticks there");
     }
+
+    fn noted(&self, note: &DdlNote<'_>) {
+        match note {
+            DdlNote::ChannelsAdded(names) => info!(channels = ?names, "add dml channels"),
+            DdlNote::ChannelsRemoved(names) => info!(channels = ?names, "remove dml channels"),
+            DdlNote::CollectionAdded(it) => info!(
+                dbID = it.db.0,
+                collection = it.name,
+                id = it.id.0,
+                ts = it.created.0,
+                "add collection to meta table"
+            ),
+            DdlNote::CollectionState(id, state, ts) => info!(
+                collection = id.0,
+                state = collection_state(*state).as_str_name(),
+                ts = ts.0,
+                "change collection state"
+            ),
+            DdlNote::CollectionAltered(id, ts) => {
+                info!(collectionID = id.0, ts = ts.0, "alter collection finished");
+            }
+            DdlNote::CollectionRenamed(id, ts) => {
+                info!(collectionID = id.0, ts = ts.0, "rename collection finished");
+            }
+            DdlNote::CollectionRemoved(id) => info!(id = id.0, "remove collection"),
+            DdlNote::PartitionAdded(it) => info!(
+                collection = it.collection.0,
+                partition = it.name,
+                partitionid = it.id.0,
+                ts = it.created.0,
+                "add partition to meta table"
+            ),
+            DdlNote::PartitionState(it, state, ts) => info!(
+                collection = it.collection.0,
+                partition = it.id.0,
+                state = partition_state(*state).as_str_name(),
+                ts = ts.0,
+                "change partition state"
+            ),
+            DdlNote::PartitionRemoved(collection, id) => {
+                info!(collection = collection.0, partition = id.0, "remove partition");
+            }
+            DdlNote::CollectionExists(name) => warn!(collection = name, "add duplicate collection"),
+            DdlNote::PartitionExists(collection, partition) => {
+                warn!(collection, partition, "add duplicate partition");
+            }
+            DdlNote::NoCollection(name) => warn!(collection = name, "drop non-existent collection"),
+            DdlNote::NoPartition(collection, partition) => {
+                warn!(collection, partition, "drop an non-existent partition");
+            }
+            DdlNote::Undoing(desc, error) => {
+                warn!(%error, desc, "failed to execute step, trying to undo");
+            }
+        }
+    }
+}
+
+fn collection_state(state: State) -> CollectionState {
+    match state {
+        State::Created => CollectionState::CollectionCreated,
+        State::Creating => CollectionState::CollectionCreating,
+        State::Dropping => CollectionState::CollectionDropping,
+        State::Dropped => CollectionState::CollectionDropped,
+    }
+}
+
+fn partition_state(state: State) -> PartitionState {
+    match state {
+        State::Created => PartitionState::PartitionCreated,
+        State::Creating => PartitionState::PartitionCreating,
+        State::Dropping => PartitionState::PartitionDropping,
+        State::Dropped => PartitionState::PartitionDropped,
+    }
 }
 
 fn count(count: usize) -> i64 {
@@ -388,7 +463,7 @@ impl fmt::Display for Wall {
 mod tests {
     use super::*;
     use crate::{
-        ids::Role,
+        ids::{CollectionId, Role},
         rootcoord::error::DdlError,
         telemetry::{
             log::LogLevel,
@@ -442,6 +517,27 @@ mod tests {
             [
                 r#"[WARN] ["clock offset is huge, check network latency and clock skew"] [jet-lag=200ms]"#,
                 r#"[WARN] ["failed to update tso"] [key=by-dev/kv/gid/timestamp] [error="write refused: etcd's space quota is used up"]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn changes_of_the_schema_leave_milvuss_lines() {
+        let term = events().of_term(Epoch(5), "by-dev/kv/gid/timestamp".to_owned());
+        let names = ["dml_0".to_owned(), "dml_3".to_owned()];
+        let lines = lines_of(LogLevel::Info, || {
+            term.noted(&DdlNote::ChannelsAdded(&names));
+            term.noted(&DdlNote::CollectionState(CollectionId(7), State::Dropping, Timestamp(9)));
+            term.noted(&DdlNote::ChannelsRemoved(&names));
+            term.noted(&DdlNote::NoPartition("books", "p"));
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"[INFO] ["add dml channels"] [channels="[\"dml_0\", \"dml_3\"]"]"#,
+                r#"[INFO] ["change collection state"] [collection=7] [state=CollectionDropping] [ts=9]"#,
+                r#"[INFO] ["remove dml channels"] [channels="[\"dml_0\", \"dml_3\"]"]"#,
+                r#"[WARN] ["drop an non-existent partition"] [collection=books] [partition=p]"#,
             ]
         );
     }

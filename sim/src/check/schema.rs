@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Configurations for the search.
-const BUDGET: usize = 100_000;
+const BUDGET: usize = 20_000;
 
 /// How far the history could be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -155,7 +155,11 @@ impl Stage {
                         now: world.clock(),
                         subject: CLIENTS[index],
                         names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
-                        think: Duration::from_millis(15)..Duration::from_millis(130),
+                        think: match CLIENTS[index] {
+                            Subject::Numbers => Duration::from_millis(15)..Duration::from_millis(130),
+                            // Fewer calls that say more.
+                            Subject::Schema => Duration::from_millis(40)..Duration::from_millis(250),
+                        },
                         // Every other one keeps its connection as long as that works.
                         restless: if settings.cast == Cast::Ordered || index % 2 == 0 { 0.0 } else { 0.25 },
                         stop: clients.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use milvus_proto::milvus::CreateCollectionRequest;
 
-use super::{Step, Tools, jobs::Abandoned, messages};
+use super::{Halt, Note, Step, Tools, jobs::Abandoned, messages};
 use crate::{
     ids::{CollectionId, DbId},
     rootcoord::{
@@ -36,8 +36,7 @@ impl Chosen<'_> {
 impl Drop for Chosen<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            self.tools.channels.lock().release(self.collection);
-            self.tools.channels_changed();
+            self.tools.release_channels(self.collection);
         }
     }
 }
@@ -75,6 +74,7 @@ impl Tools {
             pool.hold(collection, &channels);
             channels
         };
+        self.witness.noted(&Note::ChannelsAdded(&channels));
         self.channels_changed();
         Ok(Chosen { tools: self, collection, channels, kept: false })
     }
@@ -88,6 +88,7 @@ impl Tools {
         let (draft, _making) = match self.draft(request).map_err(Failure::from)? {
             Decision::Write(drafted) => drafted,
             Decision::Done => {
+                self.witness.noted(&Note::CollectionExists(&request.collection_name));
                 // Its first execution may not have come so far.
                 let ts = self.timestamp().await?;
                 self.forget(ts, &request.db_name, Forget::Names(vec![request.collection_name.clone()]))
@@ -112,18 +113,21 @@ impl Tools {
             self.write(&first).await?;
         }
         chosen.keep();
+        self.witness.noted(&Note::CollectionAdded(&collection));
         // From here on, whatever fails is undone.
         let abandoned = Abandoned::new(self, collection.id);
         for write in writes {
             self.write(&write).await?;
         }
-        self.call(|| self.peers.watch_channels(&collection)).await?;
+        let watched = self.call(|| self.peers.watch_channels(&collection)).await;
+        watched.inspect_err(|halt| self.undoing("watch channels", halt))?;
         self.settle(|catalog| {
             let write = collections::change_state(catalog, collection.id, State::Created, ts)?;
             Ok(Decision::Write((write, ())))
         })
         .await?;
         abandoned.not();
+        self.witness.noted(&Note::CollectionState(collection.id, State::Created, ts));
         self.forget(ts, &request.db_name, Forget::Names(vec![collection.name])).await?;
         Ok(ts)
     }
@@ -155,10 +159,13 @@ impl Tools {
                 Ok(Decision::Write((write, record.id)))
             })
             .await?;
-        if let Some(id) = dropped {
-            self.finish_dropping(id);
-            self.forget(ts, db, Forget::Dropped(id)).await?;
-        }
+        let Some(id) = dropped else {
+            self.witness.noted(&Note::NoCollection(name));
+            return Ok(ts);
+        };
+        self.witness.noted(&Note::CollectionState(id, State::Dropping, ts));
+        self.finish_dropping(id);
+        self.forget(ts, db, Forget::Dropped(id)).await?;
         Ok(ts)
     }
 
@@ -183,6 +190,7 @@ impl Tools {
             })
             .await?;
         let Some(id) = altered else { return Ok(ts) };
+        self.witness.noted(&Note::CollectionAltered(id, ts));
         self.forget(ts, db, Forget::Collection(id)).await?;
         let (collection, partitions) = {
             let catalog = self.catalog.catalog.lock();
@@ -199,10 +207,17 @@ impl Tools {
     pub(super) async fn rename_collection(&self, rename: &Rename) -> Step<Timestamp> {
         let (ts, renamed) = self.change(|catalog, task| collections::rename(catalog, rename, task)).await?;
         let Some(id) = renamed else { return Ok(ts) };
+        self.witness.noted(&Note::CollectionRenamed(id, ts));
         // Under which name or alias ever a proxy knows it.
         self.forget(ts, &rename.db, Forget::Collection(id)).await?;
         self.forget(ts, &rename.db, Forget::Names(vec![rename.old.clone()])).await?;
         Ok(ts)
+    }
+
+    pub(super) fn undoing(&self, step: &'static str, halt: &Halt) {
+        if let Halt::Failed(failure) = halt {
+            self.witness.noted(&Note::Undoing(step, failure));
+        }
     }
 
     /// Has all proxies forget.

@@ -5,7 +5,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Halt, Step, Tools, messages};
+use super::{Halt, Note, Step, Tools, messages};
 use crate::{
     etcd::store::Write,
     ids::{CollectionId, PartitionId},
@@ -232,8 +232,12 @@ impl Tools {
         }
     }
 
-    fn release_channels(&self, id: CollectionId) {
-        self.channels.lock().release(id);
+    /// A collection no longer needs its channels.
+    pub(super) fn release_channels(&self, id: CollectionId) {
+        let released = self.channels.lock().release(id);
+        if !released.is_empty() {
+            self.witness.noted(&Note::ChannelsRemoved(&released));
+        }
         self.channels_changed();
     }
 
@@ -332,6 +336,7 @@ impl Tools {
             for write in writes {
                 self.write(&write).await?;
             }
+            self.witness.noted(&Note::CollectionRemoved(id));
         }
     }
 
@@ -340,6 +345,9 @@ impl Tools {
             let write = partitions::remove(catalog, collection, id)?;
             Ok(write.map_or(Decision::Done, |write| Decision::Write((write, ()))))
         };
-        self.settle(decide).await.map(|_| ())
+        if self.settle(decide).await?.is_some() {
+            self.witness.noted(&Note::PartitionRemoved(collection, id));
+        }
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ mod databases;
 mod jobs;
 mod locks;
 mod messages;
+mod notes;
 mod partitions;
 mod request;
 #[cfg(test)]
@@ -42,7 +43,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::locks::{Held, Locks, Wanted};
-pub use self::request::Request;
+pub use self::{notes::Note, request::Request};
 use crate::{
     clock::Clock,
     election::{
@@ -98,6 +99,9 @@ pub trait DdlWitness: Send + Sync + fmt::Debug {
 
     /// A channel is stored that is none of this cluster's.
     fn unknown_channel(&self, name: &str);
+
+    /// What happens to the schema, step by step.
+    fn noted(&self, note: &Note<'_>);
 }
 
 /// What DDL works with.

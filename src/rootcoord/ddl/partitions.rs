@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Step, Tools, jobs::AbandonedPartition};
+use super::{Note, Step, Tools, jobs::AbandonedPartition};
 use crate::{
     ids::PartitionId,
     rootcoord::{
         error::{DdlError, Decision},
         failure::Failure,
+        model::State,
         partitions::{self, parent},
         peers::Forget,
     },
@@ -28,11 +29,17 @@ impl Tools {
                 partitions::create(catalog, record, name, id, &self.limits, task)
             })
             .await?;
-        let Some(partition) = created else { return Ok(ts) };
+        let Some(partition) = created else {
+            self.witness.noted(&Note::PartitionExists(collection, name));
+            return Ok(ts);
+        };
+        self.witness.noted(&Note::PartitionAdded(&partition));
         let abandoned = AbandonedPartition::new(self, partition.clone());
-        self.call(|| self.peers.partition_created(&partition)).await?;
+        let told = self.call(|| self.peers.partition_created(&partition)).await;
+        told.inspect_err(|halt| self.undoing("sync new partition", halt))?;
         self.settle(|catalog| Ok(Decision::Write((partitions::finish(catalog, &partition)?, ())))).await?;
         abandoned.not();
+        self.witness.noted(&Note::PartitionState(&partition, State::Created, ts));
         self.forget(ts, db, Forget::Collection(partition.collection)).await?;
         Ok(ts)
     }
@@ -52,7 +59,11 @@ impl Tools {
                 partitions::drop(catalog, record, name, task)
             })
             .await?;
-        let Some(partition) = dropped else { return Ok(ts) };
+        let Some(partition) = dropped else {
+            self.witness.noted(&Note::NoPartition(collection, name));
+            return Ok(ts);
+        };
+        self.witness.noted(&Note::PartitionState(&partition, State::Dropping, ts));
         let id = partition.collection;
         self.finish_dropping_partition(partition);
         self.forget(ts, db, Forget::Collection(id)).await?;

@@ -46,6 +46,8 @@ impl DdlWitness for Heard {
     fn unknown_channel(&self, name: &str) {
         self.0.lock().push(name.to_owned());
     }
+
+    fn noted(&self, _note: &Note<'_>) {}
 }
 
 /// A term on a store, a queue and peers in memory.
