@@ -313,22 +313,6 @@ async fn the_successor_knows_what_its_predecessor_acknowledged() {
     assert_eq!(second.create("books", None).await, Err(exists));
 }
 
-#[tokio::test(start_paused = true)]
-async fn ten_thousand_collections_cost_an_activation_nothing() {
-    let bed = Bed::new();
-    for id in 0..10_000 {
-        bed.store.put(
-            &format!("by-dev/meta/snapshots/root-coord/database/collection-info/1/{id}_ts5"),
-            [0x08, 0x01],
-        );
-    }
-    let mut instance = bed.instance();
-    let epoch = instance.campaign(&bed.store).await.expect("alone");
-    let begun = SystemBoot::now();
-    instance.begin(&bed.store, epoch).await.expect("as staked");
-    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
-}
-
 /// A second, in which the term goes on.
 async fn a_second(instance: &Instance) {
     for _ in 0..20 {
@@ -379,19 +363,6 @@ async fn a_proxy_that_the_mirror_does_not_know_yet_holds_ticks_back_before_it_ha
     let before = ticks();
     a_second(&instance).await;
     assert!(ticks() > before, "nobody waits for who is gone");
-}
-
-/// Real time, where tokio's stands still.
-struct SystemBoot(BootInstant);
-
-impl SystemBoot {
-    fn now() -> Self {
-        Self(crate::clock::SystemClock.boot())
-    }
-
-    fn elapsed(&self) -> Duration {
-        crate::clock::SystemClock.boot().since(self.0)
-    }
 }
 
 #[test]
