@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use rcgen::{
@@ -54,14 +55,30 @@ impl Authority {
     /// # Panics
     /// When the files can't be written.
     pub fn issue(&self, name: &str) -> Pair {
+        self.issue_to(name, &KeyPair::generate().expect("a key"))
+    }
+
+    /// The same with an RSA key, for servers that take no other.
+    ///
+    /// # Panics
+    /// When there is no openssl, or the files can't be written.
+    pub fn issue_rsa(&self, name: &str) -> Pair {
+        let made = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+            .output()
+            .expect("the program openssl");
+        let pem = String::from_utf8(made.stdout).expect("a key in PEM");
+        self.issue_to(name, &KeyPair::from_pem(&pem).expect("a key"))
+    }
+
+    fn issue_to(&self, name: &str, key: &KeyPair) -> Pair {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("valid names");
         params.distinguished_name.push(DnType::CommonName, name);
         // etcd's gateway uses the server's certificate as a client of itself.
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(key, &self.issuer).expect("a certificate");
         let pair = Pair {
             cert: self.folder.join(format!("{name}.pem")),
             key: self.folder.join(format!("{name}-key.pem")),

@@ -101,7 +101,7 @@ impl Pulsar {
             tempfile::Builder::new().prefix("milvus-coord-pulsar-").tempdir().expect("a temporary folder");
         let ports = Ports { plain: free_port(), encrypted: free_port(), web: free_port() };
         let authority = Authority::new(folder.path(), "authority");
-        let settings = configuration(ports, &authority.issue("pulsar"));
+        let settings = configuration(ports, &authority.issue_rsa("pulsar"));
         fs::write(folder.path().join("standalone.conf"), settings).expect("the broker's configuration");
         fs::write(folder.path().join("log4j2.properties"), LOGGING).expect("the configuration of its log");
         Self { process: None, ports, runs: 0, classes, authority, folder, ready_at: None }
