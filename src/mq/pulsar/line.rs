@@ -115,11 +115,10 @@ struct Place {
 impl Sender {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(Job { what, session, given }) = jobs.recv().await {
-            let stop = session.tasks.stop.clone();
             match what {
                 Work::Open(answer) => {
-                    let opened = stop.run_until_cancelled(self.open(&session, given + MESSAGE_TIMEOUT)).await;
-                    _ = answer.send(opened.unwrap_or(Err(QueueError::Purged)).map(|_| ()));
+                    let opened = self.open_in_term(&session, given + MESSAGE_TIMEOUT).await;
+                    _ = answer.send(opened.map(|_| ()));
                 }
                 Work::Send(message, answer) => _ = answer.send(self.send(&session, message, given).await),
             }
@@ -136,11 +135,7 @@ impl Sender {
         given: BootInstant,
     ) -> Result<MessageId, QueueError> {
         let stop = session.tasks.stop.clone();
-        let until = given + TURN;
-        let Some(opened) = stop.run_until_cancelled(self.open(session, until)).await else {
-            return Err(QueueError::Purged);
-        };
-        let (place, producer) = opened?;
+        let (place, producer) = self.open_in_term(session, given + TURN).await?;
         let number = place.number;
         let sent = stop.run_until_cancelled(hand_over(producer, message)).await;
         match sent {
@@ -159,6 +154,19 @@ impl Sender {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// The producer, unless and until the session is over. Its end ends its client, too, which
+    /// then looks like a broker that is not there; but nothing was handed over to be sent.
+    async fn open_in_term(
+        &mut self,
+        session: &Arc<Session>,
+        until: BootInstant,
+    ) -> Result<(&Place, &mut Producer<Tasks>), QueueError> {
+        match session.tasks.stop.run_until_cancelled(self.open(session, until)).await {
+            Some(opened) if !session.is_over() => opened,
+            Some(_) | None => Err(QueueError::Purged),
         }
     }
 
