@@ -5,6 +5,7 @@
 
 mod outage;
 mod purge;
+#[path = "../queue_traffic/mod.rs"]
+mod queue_traffic;
 mod quiet;
 mod support;
-mod traffic;

@@ -4,15 +4,15 @@ use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
 
 use crate::{
-    support::{check, client, message, offset, produce_at_last, turn},
-    traffic::Traffic,
+    queue_traffic::{Place as _, Traffic, message, produce_at_last},
+    support::{Offset, check, client, turn},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_dies_loses_nothing_that_was_acknowledged() {
     let (oracle, _turn) = or_skip!(turn().await);
     let mut broker = Broker::start(&oracle).await;
-    let mut traffic = Traffic::start(&client(&broker));
+    let mut traffic = Traffic::start(&client(&broker), "dml");
     traffic.flows().await;
     broker.kill().await;
     traffic.fails().await;
@@ -25,7 +25,7 @@ async fn a_broker_that_dies_loses_nothing_that_was_acknowledged() {
 async fn a_broker_that_is_back_at_once_is_used_at_once() {
     let (oracle, _turn) = or_skip!(turn().await);
     let mut broker = Broker::start(&oracle).await;
-    let mut traffic = Traffic::start(&client(&broker));
+    let mut traffic = Traffic::start(&client(&broker), "dml");
     traffic.flows().await;
     broker.restart().await;
     traffic.flows().await;
@@ -36,7 +36,7 @@ async fn a_broker_that_is_back_at_once_is_used_at_once() {
 async fn what_a_frozen_broker_takes_late_comes_before_what_is_given_later() {
     let (oracle, _turn) = or_skip!(turn().await);
     let broker = Broker::start(&oracle).await;
-    let mut traffic = Traffic::start(&client(&broker));
+    let mut traffic = Traffic::start(&client(&broker), "dml");
     traffic.flows().await;
     let process = broker.process().unwrap();
     process.freeze().await;
@@ -56,7 +56,7 @@ async fn a_broker_that_comes_later_is_found() {
     assert!(kafka.ensure(&["dml_0".into()]).await.is_err());
 
     broker.run().await;
-    let id = produce_at_last(&kafka, "dml_0", "late").await;
-    assert_eq!(offset(&id), 0);
+    let id = produce_at_last(&*kafka, "dml_0", "late").await;
+    assert_eq!(Offset::of(&id), Offset(0));
     kafka.ensure(&["dml_0".into(), "dml_1".into()]).await.unwrap();
 }

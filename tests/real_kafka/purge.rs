@@ -5,8 +5,8 @@ use milvus_coord::mq::{Queue as _, QueueError};
 use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
 
 use crate::{
-    support::{check, client, message, produce_at_last, turn},
-    traffic::Traffic,
+    queue_traffic::{Traffic, message, produce_at_last},
+    support::{check, client, turn},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn what_waits_at_the_end_of_a_term_never_arrives() {
     }
 
     broker.run().await;
-    produce_at_last(&kafka, "dml_0", "after").await;
+    produce_at_last(&*kafka, "dml_0", "after").await;
     let stored = broker.messages("dml_0").await;
     let texts: Vec<_> = stored.iter().map(|stored| String::from_utf8_lossy(&stored.payload)).collect();
     assert_eq!(texts.first().map(AsRef::as_ref), Some("before"));
@@ -41,7 +41,7 @@ async fn the_next_term_goes_on_after_a_purge_in_full_traffic() {
     let (oracle, _turn) = or_skip!(turn().await);
     let broker = Broker::start(&oracle).await;
     let kafka = client(&broker);
-    let mut traffic = Traffic::start(&kafka);
+    let mut traffic = Traffic::start(&kafka, "dml");
     for _ in 0..10 {
         traffic.flows().await;
         kafka.purge();

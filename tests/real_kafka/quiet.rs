@@ -6,7 +6,10 @@ use milvus_coord::mq::{Message, MessageId, Queue as _, Topics as _};
 use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::support::{Progress, check, client, message, offset, produce_on, turn};
+use crate::{
+    queue_traffic::{Place as _, Progress, message, produce_on},
+    support::{Offset, check, client, turn},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_stand_in_order_where_their_ids_say() {
@@ -50,7 +53,7 @@ async fn a_message_looks_as_milvus_writes_it() {
 
     // As large as Milvus allows, less than its own overhead.
     let large = Message { payload: vec![7; 10_000_000].into(), properties: Vec::new() };
-    assert_eq!(kafka.produce("dml_0", large).await.map(|id| offset(&id)), Ok(2));
+    assert_eq!(kafka.produce("dml_0", large).await.map(|id| Offset::of(&id)), Ok(Offset(2)));
 
     let stored = broker.messages("dml_0").await;
     assert_eq!((&stored[0].key, &stored[0].payload), (&None, &vec![0, 1, 255]));

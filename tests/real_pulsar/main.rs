@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
 
 mod outage;
+#[path = "../queue_traffic/mod.rs"]
+mod queue_traffic;
 mod quiet;
 mod support;
-mod traffic;

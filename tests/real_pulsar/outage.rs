@@ -5,8 +5,8 @@ use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{or_skip, pulsar::Pulsar as Broker};
 
 use crate::{
-    support::{check, client, message, open, produce_at_last, turn},
-    traffic::Traffic,
+    queue_traffic::{Traffic, message, produce_at_last},
+    support::{check, client, open, turn},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn whatever_a_broker_does_nothing_acknowledged_is_lost_and_nothing_purged_
     assert!(matches!(error, QueueError::Unreachable { .. }), "{error}");
     assert!(pulsar.ensure(&["early".into()]).await.is_err());
     broker.run().await;
-    produce_at_last(&pulsar, "early", "late").await;
+    produce_at_last(&*pulsar, "early", "late").await;
     open(&pulsar, &["early", "other"]).await;
     assert_eq!(broker.messages("early").await[0].payload, b"late");
 
@@ -51,8 +51,8 @@ async fn whatever_a_broker_does_nothing_acknowledged_is_lost_and_nothing_purged_
     }
 
     broker.run().await;
-    produce_at_last(&pulsar, "early", "after").await;
-    produce_at_last(&waiting, "line", "after").await;
+    produce_at_last(&*pulsar, "early", "after").await;
+    produce_at_last(&*waiting, "line", "after").await;
     traffic.flows().await;
     check(&broker, &traffic.end().await).await;
     for (topic, expected) in [("early", &["late", "after"][..]), ("line", &["after"])] {

@@ -13,10 +13,8 @@ use milvus_coord_testbed::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    support::{
-        Progress, check, client, client_with, message, open, place, produce_at_last, produce_on, turn,
-    },
-    traffic::Traffic,
+    queue_traffic::{Place as _, Progress, Traffic, message, produce_at_last, produce_on},
+    support::{Entry, check, client, client_with, open, turn},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +50,7 @@ async fn looks_as_milvus_writes_it(broker: &Broker) {
 
     let stored = broker.messages("looks").await;
     let places: Vec<_> = stored.iter().map(|stored| stored.place).collect();
-    assert_eq!(places, [&first, &second, &third].map(place));
+    assert_eq!(places, [&first, &second, &third].map(Entry::of));
     let payloads: Vec<_> = stored.iter().map(|stored| &stored.payload[..]).collect();
     assert_eq!(payloads, [&[0, 1, 255][..], b"bare", &noise]);
     let properties: Vec<_> = stored[0].metadata.properties.iter().map(|kv| (&kv.key, &kv.value)).collect();
@@ -95,7 +93,7 @@ async fn many_producers_keep_their_order(broker: &Broker) {
 async fn topics_are_made_once_and_kept(broker: &Broker) {
     let pulsar = client(broker);
     let names: Vec<String> = (0..16).map(|number| format!("by-dev-rootcoord-dml_{number}")).collect();
-    produce_at_last(&pulsar, &names[0], "kept").await;
+    produce_at_last(&*pulsar, &names[0], "kept").await;
     // Two at once, as a term that follows another fast.
     let next = client(broker);
     let (one, other) = tokio::join!(pulsar.ensure(&names), next.ensure(&names));
@@ -110,13 +108,13 @@ async fn topics_are_made_once_and_kept(broker: &Broker) {
 
 async fn a_topic_that_was_deleted_is_made_again(broker: &Broker) {
     let pulsar = client(broker);
-    let before = produce_at_last(&pulsar, "deleted", "before").await;
+    let before = produce_at_last(&*pulsar, "deleted", "before").await;
     broker.delete("deleted").await;
-    let after = produce_at_last(&pulsar, "deleted", "after").await;
-    assert_ne!(place(&before), place(&after));
+    let after = produce_at_last(&*pulsar, "deleted", "after").await;
+    assert_ne!(Entry::of(&before), Entry::of(&after));
     let stored = broker.messages("deleted").await;
     assert_eq!(stored[0].payload, b"after");
-    assert!(stored.iter().any(|stored| stored.place == place(&after)));
+    assert!(stored.iter().any(|stored| stored.place == Entry::of(&after)));
 }
 
 async fn a_partitioned_topic_is_refused(broker: &Broker) {
@@ -133,7 +131,7 @@ async fn encrypted_and_with_a_token(broker: &Broker) {
         login: Some(PulsarLogin::Token(Secret::new(token))),
         ..PulsarSettings::default()
     };
-    produce_at_last(&client_with(settings(TOKEN)), "encrypted", "a").await;
+    produce_at_last(&*client_with(settings(TOKEN)), "encrypted", "a").await;
     assert_eq!(broker.messages("encrypted").await[0].payload, b"a");
 
     let error = client_with(settings(FOREIGN_TOKEN)).ensure(&["encrypted".into()]).await.unwrap_err();
@@ -154,7 +152,7 @@ async fn the_next_term_goes_on_after_a_purge_in_full_traffic(broker: &Broker) {
         pulsar.purge();
         // The first message of a term waits for no more than a connection and a producer.
         let begun = std::time::Instant::now();
-        produce_at_last(&pulsar, "purged_0", "next").await;
+        produce_at_last(&*pulsar, "purged_0", "next").await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
     traffic.flows().await;
