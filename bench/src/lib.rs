@@ -3,10 +3,11 @@
 //! * `pair-bench`: rootcoords alone on an etcd: takeover, timestamps, memory.
 //! * `cluster-bench`: a whole cluster with users: how long they are not served.
 //!
-//! What both programs share is here: who is measured, the figures and their table.
+//! What both programs share is here: who is measured, what can be chosen, the figures and their table.
 
 pub mod duration;
 pub mod machine;
+pub mod options;
 pub mod party;
 pub mod report;
 pub mod terminal;

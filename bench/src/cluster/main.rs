@@ -53,7 +53,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         large(side, &python, options, &mut report).await;
     }
     show(&report.to_string());
-    if let Some(file) = &options.json {
+    if let Some(file) = &options.shared.json {
         std::fs::write(file, report.to_json()).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     Ok(())
@@ -95,9 +95,9 @@ async fn small(
 
 /// What is measured with many collections.
 async fn large(side: &Side, python: &Python, options: &Options, report: &mut Report) {
-    let what = format!("{} collections", options.collections);
+    let what = format!("{} collections", options.shared.collections);
     say(&format!("a cluster with {what} and a pair of {} …", side.party.name()));
-    let catalog = Catalog::new(options.collections, options.fields);
+    let catalog = Catalog::new(options.shared.collections, options.shared.fields);
     let cluster = side.cluster(|parts| parts.catalog(catalog)).await;
     let rounds = match side.party {
         Party::Real => 1,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use milvus_coord_bench::options::Shared;
 
 /// Measures what users of a whole cluster notice of rootcoord: how long they are not
 /// served when the ACTIVE one ends or hands over, and how long CreateCollection takes.
@@ -49,14 +50,6 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3)]
     pub(crate) collections_rounds: usize,
 
-    /// Collections in etcd for the takeover with a large catalogue.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) collections: u32,
-
-    /// Fields that a user gave each of them.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) fields: u32,
-
     /// CreateCollection calls of one caller; fifty callers make five times as many.
     #[arg(long, default_value_t = 60)]
     pub(crate) creations: usize,
@@ -70,26 +63,9 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     pub(crate) after: u64,
 
-    /// Leaves the real one out.
-    #[arg(long)]
-    pub(crate) without_real: bool,
-
-    /// Leaves milvus-coord out.
-    #[arg(long, conflicts_with = "without_real")]
-    pub(crate) without_ours: bool,
-
-    /// The milvus-coord to measure; the one beside this program unless given.
-    #[arg(long)]
-    pub(crate) program: Option<PathBuf>,
-
-    /// Treats the two instances of milvus-coord as on two machines: without the lock
-    /// files by which the kernel of one machine tells of a death.
-    #[arg(long)]
-    pub(crate) apart: bool,
-
-    /// Writes every figure as JSON, too.
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+    /// What both benchmarks let choose.
+    #[command(flatten)]
+    pub(crate) shared: Shared,
 
     /// Keeps the logs of all members, at level debug, and every call of the users in this
     /// folder: to see where the time goes.

@@ -39,15 +39,15 @@ impl Side {
             party,
             oracle: oracle.clone(),
             rootcoord,
-            apart: options.apart,
+            apart: options.shared.apart,
             logs: options.logs.clone(),
         };
         let mut sides = Vec::new();
-        if !options.without_real {
+        if !options.shared.without_real {
             sides.push(side(Party::Real, Rootcoord::Real));
         }
-        if !options.without_ours {
-            let program = our_program(options.program.as_deref())?;
+        if !options.shared.without_ours {
+            let program = our_program(options.shared.program.as_deref())?;
             sides.push(side(Party::Ours, Rootcoord::Ours(program)));
         }
         Ok(sides)

@@ -22,7 +22,7 @@ pub(crate) async fn takeover(
     report: &mut Report,
 ) -> Result<(), Box<dyn Error>> {
     let ground = side.ground().await;
-    let catalog = Catalog::new(options.collections, options.fields);
+    let catalog = Catalog::new(options.shared.collections, options.shared.fields);
     let mut store = ground.bed.store().await;
     catalog.write(&store, ROOT).await?;
     let mut active = ground.plan("first").start();
@@ -49,10 +49,13 @@ pub(crate) async fn takeover(
         standby.serves(SOON).await;
         active = standby;
     }
-    let what = format!("takeover with {} collections of {} fields", options.collections, options.fields);
+    let what = format!(
+        "takeover with {} collections of {} fields",
+        options.shared.collections, options.shared.fields
+    );
     report.times(&what, side.party(), &times);
     report.bytes(
-        &format!("memory of a standby with {} collections", options.collections),
+        &format!("memory of a standby with {} collections", options.shared.collections),
         side.party(),
         resident,
     );

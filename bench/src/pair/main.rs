@@ -53,7 +53,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         }
     }
     show(&report.to_string());
-    if let Some(file) = &options.json {
+    if let Some(file) = &options.shared.json {
         std::fs::write(file, report.to_json()).map_err(|e| format!("{}: {e}", file.display()))?;
     }
     Ok(())

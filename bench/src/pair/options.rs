@@ -1,8 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
-
 use clap::{Parser, ValueEnum};
+use milvus_coord_bench::options::Shared;
 
 /// Measures takeover, timestamps and memory of milvus-coord's rootcoord, beside the
 /// real Milvus 2.3.5 in the same run, and prints a table with ratios.
@@ -30,38 +29,13 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     pub(crate) real_rounds: usize,
 
-    /// Collections in etcd for the takeover with metadata.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) collections: u32,
-
-    /// Fields that a user gave each of them.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) fields: u32,
-
     /// For how many seconds each load on AllocTimestamp runs.
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u64,
 
-    /// Leaves the real one out.
-    #[arg(long)]
-    pub(crate) without_real: bool,
-
-    /// Leaves milvus-coord out.
-    #[arg(long, conflicts_with = "without_real")]
-    pub(crate) without_ours: bool,
-
-    /// The milvus-coord to measure; the one beside this program unless given.
-    #[arg(long)]
-    pub(crate) program: Option<PathBuf>,
-
-    /// Treats the two instances of milvus-coord as on two machines: without the lock
-    /// files by which the kernel of one machine tells of a death.
-    #[arg(long)]
-    pub(crate) apart: bool,
-
-    /// Writes every figure as JSON, too.
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+    /// What both benchmarks let choose.
+    #[command(flatten)]
+    pub(crate) shared: Shared,
 }
 
 /// One thing to measure.

@@ -37,14 +37,14 @@ impl Side {
     /// The real one first: what it leaves in the page cache is the other's, too.
     pub(crate) fn all(options: &Options) -> Result<Vec<Self>, String> {
         let mut sides = Vec::new();
-        if !options.without_real {
+        if !options.shared.without_real {
             sides.push(Self::Real(Oracle::find()?));
         }
-        if options.without_ours {
+        if options.shared.without_ours {
             return Ok(sides);
         }
-        let program = our_program(options.program.as_deref())?;
-        sides.push(Self::Ours { program, apart: options.apart });
+        let program = our_program(options.shared.program.as_deref())?;
+        sides.push(Self::Ours { program, apart: options.shared.apart });
         Ok(sides)
     }
 
