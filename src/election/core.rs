@@ -63,7 +63,9 @@ pub trait RoleCore: Send + Sync + fmt::Debug + 'static {
     fn mirror(&self, event: &MirrorEvent);
 
     /// Windows for the next term, planned from what the mirror shows and the wall clock.
-    fn stake(&self, now: UnixNanos) -> Stake;
+    ///
+    /// `given_until`: what the predecessor said that it has given out, if it handed over.
+    fn stake(&self, now: UnixNanos, given_until: Option<UnixNanos>) -> Stake;
 
     /// The stake failed: these are the keys of its guards as they are now.
     fn restake(&self, seen: &[(String, Option<KeyValue>)]);
@@ -83,4 +85,8 @@ pub trait RoleCore: Send + Sync + fmt::Debug + 'static {
 
     /// The term is over. Returns when nothing of it runs any more. The hot state stays.
     fn deactivate(&self) -> BoxFuture<'_, ()>;
+
+    /// Of a term that was deactivated, and of no other: nothing of this time or later was given
+    /// out. A successor that is told goes on from there, instead of behind the window.
+    fn given_until(&self, epoch: Epoch) -> Option<UnixNanos>;
 }

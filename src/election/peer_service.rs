@@ -11,6 +11,7 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use crate::{
+    clock::UnixNanos,
     election::{hub::PeerHub, verdict::Victim},
     ids::{Epoch, Revision, ServerId},
 };
@@ -37,6 +38,8 @@ pub enum Command {
         victim: Victim,
         /// It wrote nothing after this.
         last_revision: Revision,
+        /// It gave out nothing of this time or later, as far as it says so.
+        given_until: Option<UnixNanos>,
         /// The new term, once it serves.
         reply: oneshot::Sender<Result<Epoch, String>>,
     },
@@ -173,7 +176,9 @@ impl Peer for PeerService {
         let request = request.into_inner();
         let victim = Victim { epoch: Epoch(request.epoch), server_id: ServerId(request.from_server_id) };
         let last_revision = Revision(request.last_revision);
-        let answer = match self.command(|reply| Command::TakeOver { victim, last_revision, reply }).await {
+        let given_until = u64::try_from(request.given_until).ok().filter(|time| *time > 0).map(UnixNanos);
+        let ask = |reply| Command::TakeOver { victim, last_revision, given_until, reply };
+        let answer = match self.command(ask).await {
             Ok(epoch) => TakeOverResponse { done: true, reason: String::new(), epoch: epoch.0 },
             Err(reason) => TakeOverResponse { reason, ..TakeOverResponse::default() },
         };

@@ -7,7 +7,7 @@ use milvus_proto::peer::{TakeOverRequest, peer_client::PeerClient};
 use tokio::sync::mpsc;
 
 use crate::{
-    clock::{BootInstant, Clock},
+    clock::{BootInstant, Clock, UnixNanos},
     election::{
         campaign::Candidacy,
         core::RoleCore,
@@ -126,13 +126,19 @@ impl Ground {
 
     /// Runs the campaign until its outcome is known. Dropping it leaves that to the
     /// lease: once it is gone, nothing that is still under way can be applied.
-    pub async fn campaign(&self, campaign: &Campaign) -> (CampaignEnd, Option<Acknowledged>) {
+    ///
+    /// `given_until`: what the very term that it is against has said at its end.
+    pub async fn campaign(
+        &self,
+        campaign: &Campaign,
+        given_until: Option<UnixNanos>,
+    ) -> (CampaignEnd, Option<Acknowledged>) {
         let candidacy = Candidacy::new(
             &self.active_key,
             self.session.with_lease(campaign.lease).encode(),
             campaign.lease,
             campaign.against.as_ref().map(|holder| holder.victim.epoch),
-            self.core.stake(self.clock.wall()),
+            self.core.stake(self.clock.wall(), given_until),
             self.rules,
         );
         // An attempt that was sent and never answered may be applied at any time.
@@ -209,7 +215,7 @@ impl Ground {
         }
     }
 
-    /// Asks the successor to take over, and waits until it serves.
+    /// Asks the successor to take over, and waits until it serves. The term is deactivated.
     pub async fn ask_to_take_over(
         &self,
         to: &Peer,
@@ -222,8 +228,13 @@ impl Ground {
             let link = Link::connect(&*self.dial, &to.address, settings, &LinkOwner::default())
                 .await
                 .map_err(|error| Chain(&error).to_string())?;
-            let request =
-                TakeOverRequest { epoch: epoch.0, from_server_id: own.0, last_revision: last_revision.0 };
+            let given_until = self.core.given_until(epoch);
+            let request = TakeOverRequest {
+                epoch: epoch.0,
+                from_server_id: own.0,
+                last_revision: last_revision.0,
+                given_until: given_until.and_then(|time| time.0.try_into().ok()).unwrap_or(0),
+            };
             let mut client = PeerClient::new(Caller::of_anybody(link));
             let answer = client.take_over(request).await.map_err(|status| status.to_string())?;
             let answer = answer.into_inner();

@@ -19,7 +19,7 @@ use crate::{
         mirror::{KeyRange, MirrorEvent},
         txn::KeyValue,
     },
-    ids::{Revision, Role, ServerId},
+    ids::{Epoch, Revision, Role, ServerId},
     mq::{NoQueue, Queue, Topics},
     net::BoxFuture,
     rootcoord::{
@@ -149,6 +149,8 @@ pub struct RootCoord {
     /// Also guards the beginning of a term against the mirror.
     windows: Mutex<Windows>,
     lease_nanos: AtomicU64,
+    /// The term that ended last, and until when it gave out timestamps.
+    ended: Mutex<Option<(Epoch, UnixNanos)>>,
     serving: ArcSwapOption<Serving>,
 }
 
@@ -175,6 +177,7 @@ impl RootCoord {
             catalog: Arc::new(SharedCatalog { catalog, moved: Notify::new() }),
             windows: Mutex::new(windows),
             lease_nanos: AtomicU64::new(0),
+            ended: Mutex::new(None),
             serving: ArcSwapOption::empty(),
             settings,
         };
@@ -494,14 +497,15 @@ impl RoleCore for RootCoord {
         self.catalog.moved.notify_waiters();
     }
 
-    fn stake(&self, now: UnixNanos) -> Stake {
+    fn stake(&self, now: UnixNanos, given_until: Option<UnixNanos>) -> Stake {
         let at = self.clock.boot();
         let ahead = self.ahead().most();
         let lead = self.settings.most_clock_lead;
         let mut windows = self.windows.lock();
-        let timestamps =
-            windows.timestamps.plan(|key, stored| window::plan(key, stored, now, ahead, Some(lead)), at);
-        let ids = windows.ids.plan(|key, stored| window::plan(key, stored, now, ids::AHEAD, None), at);
+        let timestamps = windows
+            .timestamps
+            .plan(|key, stored| window::plan(key, stored, now, ahead, Some(lead), given_until), at);
+        let ids = windows.ids.plan(|key, stored| window::plan(key, stored, now, ids::AHEAD, None, None), at);
         drop(windows);
         let mut stake = Stake::default();
         for planned in [timestamps, ids] {
@@ -557,10 +561,16 @@ impl RoleCore for RootCoord {
         Box::pin(async move {
             if let Some(serving) = self.serving.swap(None) {
                 serving.end().await;
+                let given_until = serving.timestamps.newest().physical() + window::GUARD;
+                *self.ended.lock() = Some((serving.epoch(), given_until));
                 self.catalog.catalog.lock().end_term();
                 self.access.lock().end_term();
             }
         })
+    }
+
+    fn given_until(&self, epoch: Epoch) -> Option<UnixNanos> {
+        self.ended.lock().filter(|(ended, _)| *ended == epoch).map(|(_, time)| time)
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Instance {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) over: CancellationToken,
     pub(crate) gate: Option<Arc<Gate>>,
+    /// What the one that hands over says that it has given out.
+    pub(crate) told: Option<UnixNanos>,
 }
 
 impl Bed {
@@ -99,8 +101,13 @@ impl Bed {
             ticks: Arc::new(TickEvents::new(ticks, self.clock.clone())),
         };
         let core = Arc::new(RootCoord::new(settings, self.clock.clone(), reach, events));
-        let instance =
-            Instance { core, clock: self.clock.clone(), over: CancellationToken::new(), gate: None };
+        let instance = Instance {
+            core,
+            clock: self.clock.clone(),
+            over: CancellationToken::new(),
+            gate: None,
+            told: None,
+        };
         instance.load(&self.store);
         instance
     }
@@ -119,7 +126,7 @@ impl Instance {
 
     /// One transaction with what is staked, upon whatever term there is.
     pub(crate) async fn campaign(&self, store: &MemoryStore) -> Option<Epoch> {
-        let stake = self.core.stake(self.clock.wall());
+        let stake = self.core.stake(self.clock.wall(), self.told);
         let mut write = Write { guards: stake.guards, ops: stake.puts };
         write.ops.push(Op::put("by-dev/meta/session/rootcoord", "me"));
         match store.commit_settled(&write).await {

@@ -161,7 +161,8 @@ impl Stored {
             return Err(unplanned());
         };
         let end = window::decode(&self.key, &put.value)?;
-        let plan = self.plans.iter().find(|plan| plan.span.end == end).copied().ok_or_else(unplanned)?;
+        let plan =
+            self.plans.iter().rev().find(|plan| plan.span.end == end).copied().ok_or_else(unplanned)?;
         self.plans.clear();
         Ok(plan)
     }
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn plan(stored: &mut Stored, now: UnixNanos) -> Result<(Guard, Op, Span), BadWindow> {
-        stored.plan(|key, stored| window::plan(key, stored, now, AHEAD, None), BootInstant::default())
+        stored.plan(|key, stored| window::plan(key, stored, now, AHEAD, None, None), BootInstant::default())
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! one is planned. Eight bytes, big-endian: the unix nanoseconds of its end.
 //!
 //! Who becomes ACTIVE starts at the wall clock, or one millisecond behind the
-//! stored end if that is later. How far ahead the end is stored therefore is how
+//! stored end if that is later; a predecessor that hands over tells how much of its
+//! window it has used. How far ahead the end is stored therefore is how
 //! far ahead of the wall clock a successor may start: see [`Ahead::most`].
 
 use std::time::Duration;
@@ -80,6 +81,9 @@ pub struct Span {
 /// activation, however many it gives out later, and only the wall clock stays
 /// ahead of those.
 ///
+/// `given_until`: the term that is replaced has ended, and gave out nothing of this time or
+/// later. What is left of its window is then given out; what is stored never goes back.
+///
 /// # Errors
 /// [`BadWindow::NoRoom`].
 pub fn plan(
@@ -88,15 +92,17 @@ pub fn plan(
     now: UnixNanos,
     ahead: Duration,
     most_lead: Option<Duration>,
+    given_until: Option<UnixNanos>,
 ) -> Result<Span, BadWindow> {
     let behind_stored = stored.map_or(UnixNanos(0), |end| end + GUARD);
+    let behind_given = given_until.map_or(behind_stored, |given| behind_stored.min(given + GUARD));
     let refused_lead = match (stored, most_lead) {
         (Some(end), Some(most)) if now.since(end) > most => Some(now.since(end)),
         _ => None,
     };
     let clock = if refused_lead.is_some() { behind_stored } else { now };
-    let start = behind_stored.max(clock);
-    let end = start + ahead;
+    let start = behind_given.max(clock);
+    let end = (start + ahead).max(stored.unwrap_or_default());
     if end <= start || end.0 == u64::MAX {
         return Err(BadWindow::NoRoom { key: key.to_owned(), end: stored.unwrap_or(now) });
     }
@@ -161,7 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(stored: Option<UnixNanos>, start: UnixNanos, refused: bool) {
-        let span = plan(KEY, stored, NOW, AHEAD, Some(MOST_LEAD)).expect("room");
+        let span = plan(KEY, stored, NOW, AHEAD, Some(MOST_LEAD), None).expect("room");
         assert_eq!(span.start, start);
         assert_eq!(span.end, start + AHEAD);
         assert_eq!(span.refused_lead.is_some(), refused);
@@ -184,16 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn who_was_told_what_was_given_out_goes_on_from_there_and_stores_no_earlier_end() {
+        let (stored, second) = (stored(9_000), Duration::from_secs(1));
+        let told = |given, ahead| plan(KEY, stored, NOW, ahead, Some(MOST_LEAD), Some(given)).expect("room");
+        let ahead_of_the_clock = told(NOW + second, AHEAD);
+        assert_eq!(ahead_of_the_clock.start, NOW + second + GUARD);
+        assert_eq!(ahead_of_the_clock.end, NOW + second + GUARD + AHEAD);
+        let behind_it = told(NOW, second);
+        assert_eq!((behind_it.start, Some(behind_it.end)), (NOW + GUARD, stored));
+        let beyond_the_window = told(NOW + 20 * second, AHEAD);
+        assert_eq!(Some(beyond_the_window.start), stored.map(|end| end + GUARD), "which can't be");
+    }
+
+    #[test]
     fn ids_follow_any_wall_clock() {
         let old = stored(-400 * 24 * 3_600_000);
-        let span = plan(KEY, old, NOW, AHEAD, None).expect("room");
+        let span = plan(KEY, old, NOW, AHEAD, None, None).expect("room");
         assert_eq!((span.start, span.refused_lead), (NOW, None));
     }
 
     #[test]
     fn an_end_without_room_behind_it_is_an_error() {
         for end in [u64::MAX, u64::MAX - 1, u64::MAX - SECOND] {
-            let error = plan(KEY, Some(UnixNanos(end)), NOW, AHEAD, None).expect_err("no room");
+            let error = plan(KEY, Some(UnixNanos(end)), NOW, AHEAD, None, None).expect_err("no room");
             assert_eq!(error, BadWindow::NoRoom { key: KEY.to_owned(), end: UnixNanos(end) });
         }
     }
@@ -238,7 +257,7 @@ mod tests {
         ) {
             let most_lead = lead.then_some(MOST_LEAD);
             let ahead = Duration::from_millis(ahead_millis);
-            let span = plan(KEY, stored.map(UnixNanos), UnixNanos(now), ahead, most_lead).expect("room");
+            let span = plan(KEY, stored.map(UnixNanos), UnixNanos(now), ahead, most_lead, None).expect("room");
             prop_assert!(span.end > span.start);
             if let Some(stored) = stored {
                 let last_of_predecessor = super::super::hybrid::first_beyond(UnixNanos(stored)) - 1;

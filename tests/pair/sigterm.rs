@@ -1,6 +1,6 @@
 //! SIGTERM: leaving on purpose.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milvus_coord_testbed::{bed::Bed, load::Load};
 use tokio::task::JoinSet;
@@ -49,6 +49,22 @@ async fn the_active_one_hands_over_without_a_failed_call() {
     assert!(most <= 2, "a client was pushed on {most} times for one call");
     assert_eq!(client.list_databases().await.unwrap(), names);
     assert_eq!(bed.audit().await.len(), 2, "one takeover");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_successor_goes_on_from_the_last_timestamp_and_not_behind_the_window() {
+    let bed = Bed::new(PROGRAM).await;
+    let plan = |name| bed.elsewhere(name).set(LEASE, LONG_LEASE);
+    let (active, standby) = bed.pair_of(plan("first"), plan("second")).await;
+    let client = bed.client().await;
+    let before = client.alloc_timestamp(1).await.unwrap().last();
+    let asked = Instant::now();
+    active.terminate();
+    standby.serves(FAST).await;
+    let after = client.alloc_timestamp(1).await.unwrap().first;
+    // The window lies as far ahead as the lease is long, which is longer than this can take.
+    let between = Duration::from_millis((after >> 18) - (before >> 18));
+    assert!(after > before && between < asked.elapsed() + Duration::from_secs(1), "{between:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

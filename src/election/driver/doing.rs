@@ -52,8 +52,10 @@ impl Running {
                 let against = campaign.against.as_ref().map(|holder| holder.victim);
                 self.note(Note::Campaign(against, campaign.certainty));
                 let acknowledged = self.campaign_sender.clone();
+                let handed_over = self.handed_over.filter(|(victim, _)| Some(*victim) == against);
                 self.ask(async move {
-                    let (end, acknowledgement) = ground.campaign(&campaign).await;
+                    let given_until = handed_over.map(|(_, time)| time);
+                    let (end, acknowledgement) = ground.campaign(&campaign, given_until).await;
                     if let Some(acknowledgement) = acknowledgement {
                         // Before the event that makes use of it.
                         let _ = acknowledged.send(acknowledgement).await;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::BootInstant,
+    clock::{BootInstant, UnixNanos},
     election::{
         core::Term,
         death_watch::{DeathWatch, OnGone},
@@ -119,6 +119,8 @@ struct Running {
     phases: HashMap<ServerId, Phase>,
     registered_at: HashMap<ServerId, Revision>,
     last_holder: Option<Victim>,
+    /// Who asked last to be taken over from, and until when it gave out timestamps.
+    handed_over: Option<(Victim, UnixNanos)>,
     /// When the own session was put, until it is found to be gone.
     listed_at: Option<Revision>,
     cluster: watch::Receiver<Cluster>,
@@ -156,6 +158,7 @@ impl Driver {
             phases: HashMap::new(),
             registered_at: HashMap::new(),
             last_holder: None,
+            handed_over: None,
             listed_at: None,
             cluster,
             incarnation,
@@ -340,12 +343,13 @@ impl Running {
                 self.waiting.switchover = Some((reply, self.now(), successors[0].clone()));
                 self.step(Event::Leave(LeaveCause::Switchover, successors));
             }
-            Command::TakeOver { victim, last_revision, reply } => {
+            Command::TakeOver { victim, last_revision, given_until, reply } => {
                 if self.waiting.take_over.is_some() {
                     let _ = reply.send(Err("already taking over".to_owned()));
                     return;
                 }
                 self.waiting.take_over = Some(reply);
+                self.handed_over = given_until.map(|time| (victim, time));
                 self.step(Event::TakeOver { victim, last_revision });
             }
         }

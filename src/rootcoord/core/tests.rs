@@ -70,6 +70,28 @@ async fn timestamps_and_ids_rise_over_many_takeovers_in_quick_succession() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hand_overs_in_quick_succession_do_not_run_ahead_of_the_clock() {
+    let bed = Bed::new();
+    let (mut last, mut told, mut stored_end) = (Timestamp(0), None, UnixNanos(0));
+    for _ in 0..5 {
+        let mut instance = bed.instance();
+        instance.told = told;
+        instance.take_over(&bed.store).await;
+        let first = instance.timestamp(1_000).await.expect("serves");
+        assert!(first > last, "{first:?} after {last:?}");
+        let end = stored(&bed.store, TIMESTAMP);
+        assert!(end >= stored_end, "what is stored never goes back");
+        (last, stored_end) = (Timestamp(first.0 + 999), end);
+        instance.core.deactivate().await;
+        let epoch = instance.gate.as_ref().expect("had a term").epoch();
+        told = instance.core.given_until(epoch);
+        assert!(told.is_some_and(|until| until > last.physical()));
+        assert_eq!(instance.core.given_until(Epoch(epoch.0 - 1)), None, "of another term it says nothing");
+    }
+    assert!(last.physical().since(bed.clock.wall()) < Duration::from_secs(1), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_extension_that_the_mirror_has_not_shown_makes_the_campaign_fail_and_try_again() {
     let bed = Bed::new();
     let mut first = bed.instance();
@@ -371,7 +393,7 @@ fn a_stake_compares_what_it_replaces() {
     runtime.block_on(async {
         let bed = Bed::new();
         let at = bed.store.put(TIMESTAMP, window::encode(START));
-        let stake = bed.instance().core.stake(START);
+        let stake = bed.instance().core.stake(START, None);
         assert_eq!(stake.guards, [Guard::ModIs(TIMESTAMP.to_owned(), at), Guard::Absent(ID.to_owned())]);
         assert_eq!(stake.puts.iter().map(Op::key).collect::<Vec<_>>(), [TIMESTAMP, ID]);
     });
