@@ -12,6 +12,7 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
     for line in TEXT.lines().filter(|line| !line.starts_with('#')) {
         match line.strip_suffix(':') {
             Some(name) => section = name,
+            None if section.is_empty() => keys.extend(line.split_whitespace().map(str::to_owned)),
             None => keys.extend(line.split_whitespace().map(|rest| format!("{section}.{rest}"))),
         }
     }
@@ -51,5 +52,6 @@ mod tests {
         assert!(knows("kafkaconsumerclientid"));
         assert!(knows("quotaandlimitsenabled"));
         assert!(!knows("kafkaconsume"));
+        assert!(knows("messagequeue"), "of no section");
     }
 }
