@@ -89,6 +89,8 @@ pub struct Channels {
     by_name: HashMap<String, usize>,
     /// Indices.
     held: BTreeMap<CollectionId, BTreeSet<usize>>,
+    /// Collections that held theirs from the beginning, and no longer do.
+    let_go: BTreeSet<CollectionId>,
     unknown: BTreeSet<String>,
 }
 
@@ -104,6 +106,7 @@ impl Channels {
             pool: Vec::new(),
             by_name: HashMap::new(),
             held: BTreeMap::new(),
+            let_go: BTreeSet::new(),
             unknown: BTreeSet::new(),
         };
         names.into_iter().for_each(|name| channels.add(name));
@@ -115,10 +118,27 @@ impl Channels {
         self.pool.push(Channel { name, ..Channel::default() });
     }
 
+    /// So many collections hold each of these from the beginning. Who they are is not asked: there
+    /// may be thousands, and a takeover waits for it. [`release`](Self::release) is told.
+    ///
+    /// Returns the names that are none of this pool's: worth an ERROR. Nobody ticks there;
+    /// everything else goes on.
+    pub fn inherit<'a>(&mut self, users: impl IntoIterator<Item = (&'a str, usize)>) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for (name, number) in users {
+            match self.index(name) {
+                Some(index) => self.pool[index].references += number,
+                None if self.unknown.insert(name.to_owned()) => unknown.push(name.to_owned()),
+                None => {}
+            }
+        }
+        unknown
+    }
+
     /// A collection holds these channels from now on, instead of any that it held before.
     ///
-    /// Returns the names that are none of this pool's and were not met before: worth an
-    /// ERROR, once. Nobody ticks there; everything else goes on.
+    /// Returns the names that are none of this pool's and were not met before, as
+    /// [`inherit`](Self::inherit) does.
     pub fn hold<S: AsRef<str>>(&mut self, collection: CollectionId, names: &[S]) -> Vec<String> {
         let mut unknown = Vec::new();
         let mut indices = BTreeSet::new();
@@ -129,7 +149,7 @@ impl Channels {
                 None => {}
             }
         }
-        self.release(collection);
+        self.release(collection, &[] as &[&str]);
         for &index in &indices {
             self.pool[index].references += 1;
         }
@@ -137,11 +157,17 @@ impl Channels {
         unknown
     }
 
-    /// A collection holds nothing any more. Returns what it held.
-    pub fn release(&mut self, collection: CollectionId) -> Vec<String> {
-        let released = self.held.remove(&collection).unwrap_or_default();
+    /// A collection holds nothing any more. Returns what it held: what [`hold`](Self::hold) was
+    /// told, or else `inherited`, if it held that from the beginning.
+    pub fn release<S: AsRef<str>>(&mut self, collection: CollectionId, inherited: &[S]) -> Vec<String> {
+        let released = match self.held.remove(&collection) {
+            Some(held) => held,
+            None if inherited.is_empty() || !self.let_go.insert(collection) => BTreeSet::new(),
+            None => inherited.iter().filter_map(|name| self.by_name.get(name.as_ref()).copied()).collect(),
+        };
         for &index in &released {
-            self.pool[index].references -= 1;
+            let references = &mut self.pool[index].references;
+            *references = references.saturating_sub(1);
         }
         released.into_iter().map(|index| self.pool[index].name.clone()).collect()
     }
@@ -221,6 +247,7 @@ mod tests {
 
     const A: CollectionId = CollectionId(1);
     const B: CollectionId = CollectionId(2);
+    const NOTHING: &[&str] = &[];
 
     fn pool(number: usize) -> Channels {
         Channels::new(&ChannelNaming::numbered("by-dev-rootcoord-dml", number))
@@ -237,11 +264,26 @@ mod tests {
             assert!(channels.hold(A, &[dml(0), dml(1)]).is_empty());
         }
         channels.hold(B, &[dml(1)]);
-        channels.release(A);
+        channels.release(A, NOTHING);
         assert_eq!(channels.in_use(), BTreeSet::from([dml(1)]));
-        channels.release(A);
-        channels.release(B);
-        channels.release(B);
+        channels.release(A, NOTHING);
+        channels.release(B, NOTHING);
+        channels.release(B, NOTHING);
+        assert!(channels.in_use().is_empty());
+    }
+
+    #[test]
+    fn what_was_held_from_the_beginning_is_let_go_once() {
+        let mut channels = pool(2);
+        let strange = "old-rootcoord-dml_0";
+        let users = [(strange, 1), ("by-dev-rootcoord-dml_0", 1), ("by-dev-rootcoord-dml_5", 2)];
+        assert_eq!(channels.inherit(users), [strange]);
+        assert_eq!((channels.number(), channels.in_use()), (6, BTreeSet::from([dml(0), dml(5)])));
+        let old = [strange.to_owned(), dml(5), dml(0)];
+        assert_eq!(channels.release(A, &old), [dml(0), dml(5)]);
+        assert!(channels.release(A, &old).is_empty(), "again");
+        assert_eq!(channels.in_use(), BTreeSet::from([dml(5)]));
+        channels.release(B, &old[1..2]);
         assert!(channels.in_use().is_empty());
     }
 
@@ -252,7 +294,7 @@ mod tests {
         assert_eq!(channels.choose(2), Ok(vec![dml(1), dml(2)]));
         assert_eq!(channels.choose(2), Ok(vec![dml(3), dml(1)]), "1 and 2 were chosen, 0 is held");
         assert_eq!(channels.choose(4), Ok(vec![dml(2), dml(3), dml(1), dml(0)]));
-        channels.release(A);
+        channels.release(A, NOTHING);
         assert_eq!(channels.choose(1), Ok(vec![dml(0)]));
     }
 
@@ -309,7 +351,7 @@ mod tests {
                         model.insert(collection, names.into_iter().collect());
                     }
                     None => {
-                        channels.release(CollectionId(collection));
+                        channels.release(CollectionId(collection), NOTHING);
                         model.remove(&collection);
                     }
                 }

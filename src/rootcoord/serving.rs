@@ -204,6 +204,7 @@ impl Serving {
             witness: around.ticks,
             stop: stop.clone(),
         };
+        events.proxies(&around.proxies);
         let (ticker, run) = ticks.prepare(&around.proxies, channels.in_use(), terms.messages);
         followers.spawn(run);
 
@@ -330,14 +331,11 @@ impl Serving {
 /// The channels that collections hold, in whatever state they are: messages may still come.
 fn channels_in_use(catalog: &SharedCatalog, terms: &Terms, events: &TermEvents) -> Channels {
     let mut channels = Channels::new(&terms.naming);
-    for collection in catalog.catalog.lock().all_collections() {
-        let names: Vec<&str> =
-            collection.shards.iter().map(|shard| shard.physical_channel.as_str()).collect();
-        for name in channels.hold(collection.id, &names) {
-            events.unknown_channel(&name);
-        }
+    let catalog = catalog.catalog.lock();
+    for name in channels.inherit(catalog.channels()) {
+        events.unknown_channel(&name);
     }
-    events.channels(channels.number(), channels.in_use().len());
+    events.channels(channels.number(), catalog.number_of_collections(), &channels.in_use());
     channels
 }
 

@@ -151,6 +151,7 @@ impl Catalog {
     }
 
     /// All collections in whatever state.
+    #[cfg(test)]
     pub fn all_collections(&self) -> impl Iterator<Item = &Collection> {
         self.state.collections.values().filter_map(|history| Some(&live(history)?.collection))
     }
@@ -182,16 +183,31 @@ impl Catalog {
         self.state.index.created_everywhere()
     }
 
-    /// How many partitions everybody sees. Looks at all of them.
+    /// How many partitions everybody sees.
     pub fn created_partitions(&self) -> usize {
-        let is_seen = |state: State| state == State::Created;
-        let inline = self.state.collections.values().filter_map(live);
-        let inline = inline.filter(|stored| is_seen(stored.collection.state));
-        let inline: usize = inline.filter_map(|stored| Some(stored.inline.as_ref()?.len())).sum();
-        let stored = self.state.partitions.values().filter_map(live).filter(|it| is_seen(it.state));
-        let counts = |collection: CollectionId| {
-            self.visible(collection).is_some() && self.inline_partitions(collection).is_none()
-        };
-        inline + stored.filter(|partition| counts(partition.collection)).count()
+        self.state.index.seen_partitions()
+    }
+
+    /// The collections that are being made or dropped.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Collection> {
+        self.state.index.unfinished().filter_map(|id| self.record(id))
+    }
+
+    /// The partitions that are being made or dropped in collections that everybody sees.
+    pub fn unfinished_partitions(&self) -> impl Iterator<Item = &Partition> {
+        let seen = self.state.index.unfinished_partitions().filter(|(collection, _)| {
+            self.visible(*collection).is_some() && self.inline_partitions(*collection).is_none()
+        });
+        seen.filter_map(|key| live(self.state.partitions.get(&key)?))
+    }
+
+    /// The physical channels, and how many collections in whatever state use each.
+    pub fn channels(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.state.index.channels()
+    }
+
+    /// How many collections there are in whatever state.
+    pub fn number_of_collections(&self) -> usize {
+        self.state.collections.len()
     }
 }

@@ -111,7 +111,7 @@ impl State {
             }
             Object::Partition(collection, id) => {
                 let content = content(value, |value| decode::partition(collection, id, value));
-                take(self.partitions.entry((collection, id)).or_default(), ts, content, at)
+                self.change_partition(collection, id, |history| take(history, ts, content, at))
             }
             Object::Field(collection, id) => {
                 let content = content(value, |value| decode::field(id, value).map(|_| value.into()));
@@ -156,7 +156,8 @@ impl State {
                 forget_if_empty(&mut self.collections, &(db, id));
             }
             Object::Partition(collection, id) => {
-                delete_version(&mut self.partitions, &(collection, id), ts, at)
+                self.change_partition(collection, id, |history| history.delete(ts, at));
+                forget_if_empty(&mut self.partitions, &(collection, id));
             }
             Object::Field(collection, id) => delete_version(&mut self.fields, &(collection, id), ts, at),
             Object::Alias(home, name) => {
@@ -181,11 +182,28 @@ impl State {
     ) -> T {
         let history = self.collections.entry((db, id)).or_default();
         if let Some(stored) = live(history) {
-            self.index.remove(&stored.collection);
+            self.index.remove(stored);
         }
         let changed = change(history);
         if let Some(stored) = live(history) {
-            self.index.add(&stored.collection);
+            self.index.add(stored);
+        }
+        changed
+    }
+
+    fn change_partition<T>(
+        &mut self,
+        collection: CollectionId,
+        id: PartitionId,
+        change: impl FnOnce(&mut History<Partition>) -> T,
+    ) -> T {
+        let history = self.partitions.entry((collection, id)).or_default();
+        if let Some(partition) = live(history) {
+            self.index.remove_partition(partition);
+        }
+        let changed = change(history);
+        if let Some(partition) = live(history) {
+            self.index.add_partition(partition);
         }
         changed
     }

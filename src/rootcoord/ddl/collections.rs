@@ -146,7 +146,12 @@ impl Tools {
         Ok(())
     }
 
-    pub(super) async fn drop_collection(self: &Arc<Self>, db: &str, name: &str) -> Step<Timestamp> {
+    pub(super) async fn drop_collection(
+        self: &Arc<Self>,
+        db: &str,
+        name: &str,
+        replicated: bool,
+    ) -> Step<Timestamp> {
         let (ts, dropped) = self
             .change(|catalog, task| {
                 // Where there is no database, there is no collection, and it is gone already.
@@ -164,7 +169,7 @@ impl Tools {
             return Ok(ts);
         };
         self.witness.noted(&Note::CollectionState(id, State::Dropping, ts));
-        self.finish_dropping(id);
+        self.finish_dropping(id, replicated);
         self.forget(ts, db, Forget::Dropped(id)).await?;
         Ok(ts)
     }

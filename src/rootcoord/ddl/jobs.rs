@@ -135,30 +135,22 @@ impl Tools {
 
     /// Takes up what an earlier term has left half done.
     pub(super) fn resume(self: &Arc<Self>) {
-        let mut collections = Vec::new();
-        let mut partitions = Vec::new();
-        {
+        let (collections, partitions) = {
             let catalog = self.catalog.catalog.lock();
-            for collection in catalog.all_collections() {
-                match collection.state {
-                    State::Creating | State::Dropping => collections.push((collection.id, collection.state)),
-                    State::Created => partitions.extend(
-                        catalog.partitions(collection.id).filter(|it| it.state != State::Created).cloned(),
-                    ),
-                    State::Dropped => {}
-                }
-            }
-        }
+            let collections: Vec<_> = catalog.unfinished().map(|it| (it.id, it.state)).collect();
+            (collections, catalog.unfinished_partitions().cloned().collect::<Vec<_>>())
+        };
         for (collection, state) in collections {
             match state {
                 State::Creating => self.undo_creating(collection),
-                _ => self.finish_dropping(collection),
+                State::Dropping => self.finish_dropping(collection, false),
+                State::Created | State::Dropped => {}
             }
         }
         for partition in partitions {
             match partition.state {
                 State::Creating => self.undo_creating_partition(partition),
-                _ => self.finish_dropping_partition(partition),
+                _ => self.finish_dropping_partition(partition, false),
             }
         }
     }
@@ -174,11 +166,16 @@ impl Tools {
     }
 
     /// Does what has to follow after a collection was dropped, up to its removal.
-    pub(super) fn finish_dropping(self: &Arc<Self>, id: CollectionId) {
+    ///
+    /// Whether that was replicated is not stored, as in Milvus: a term that takes it up again says it
+    /// once more, which nobody minds.
+    pub(super) fn finish_dropping(self: &Arc<Self>, id: CollectionId, replicated: bool) {
         let tools = Arc::clone(self);
         self.job(async move {
-            for work in [Work::Release(id), Work::DropIndexes(id), Work::SayDropped(id)] {
-                tools.persist(&work).await?;
+            tools.persist(&Work::Release(id)).await?;
+            tools.persist(&Work::DropIndexes(id)).await?;
+            if !replicated {
+                tools.persist(&Work::SayDropped(id)).await?;
             }
             tools.release_channels(id);
             tools.data_gone(id, None).await?;
@@ -195,11 +192,13 @@ impl Tools {
         });
     }
 
-    pub(super) fn finish_dropping_partition(self: &Arc<Self>, partition: Partition) {
+    pub(super) fn finish_dropping_partition(self: &Arc<Self>, partition: Partition, replicated: bool) {
         let tools = Arc::clone(self);
         self.job(async move {
             let Partition { id, collection, .. } = partition;
-            tools.persist(&Work::SayPartitionDropped(partition)).await?;
+            if !replicated {
+                tools.persist(&Work::SayPartitionDropped(partition)).await?;
+            }
             tools.data_gone(collection, Some(id)).await?;
             tools.persist(&Work::RemovePartition(collection, id)).await
         });
@@ -234,7 +233,12 @@ impl Tools {
 
     /// A collection no longer needs its channels.
     pub(super) fn release_channels(&self, id: CollectionId) {
-        let released = self.channels.lock().release(id);
+        let inherited: Vec<String> = {
+            let catalog = self.catalog.catalog.lock();
+            let shards = catalog.record(id).into_iter().flat_map(|record| &record.shards);
+            shards.map(|shard| shard.physical_channel.clone()).collect()
+        };
+        let released = self.channels.lock().release(id, &inherited);
         if !released.is_empty() {
             self.witness.noted(&Note::ChannelsRemoved(&released));
         }

@@ -43,7 +43,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::locks::{Held, Locks, Wanted};
-pub use self::{notes::Note, request::Request};
+pub use self::{
+    notes::Note,
+    request::{Request, is_replicated},
+};
 use crate::{
     clock::Clock,
     election::{
@@ -283,7 +286,9 @@ impl Tools {
             Request::CreateDatabase { name, id } => self.create_database(name, *id).await,
             Request::DropDatabase { name } => self.drop_database(name).await,
             Request::CreateCollection(request) => self.create_collection(request).await,
-            Request::DropCollection { db, name } => self.drop_collection(db, name).await,
+            Request::DropCollection { db, name, replicated } => {
+                self.drop_collection(db, name, *replicated).await
+            }
             Request::AlterCollection { db, name, properties } => {
                 self.alter_collection(db, name, properties).await
             }
@@ -291,8 +296,8 @@ impl Tools {
             Request::CreatePartition { db, collection, partition } => {
                 self.create_partition(db, collection, partition).await
             }
-            Request::DropPartition { db, collection, partition } => {
-                self.drop_partition(db, collection, partition).await
+            Request::DropPartition { db, collection, partition, replicated } => {
+                self.drop_partition(db, collection, partition, *replicated).await
             }
             Request::CreateAlias { db, alias, collection } => self.create_alias(db, alias, collection).await,
             Request::AlterAlias { db, alias, collection } => self.alter_alias(db, alias, collection).await,

@@ -36,6 +36,8 @@ pub enum Note<'a> {
     CollectionExists(&'a str),
     /// Such a partition is there already: its collection, its name.
     PartitionExists(&'a str, &'a str),
+    /// The alias stands for that collection already: the alias, the collection's name, when.
+    AliasExists(&'a str, &'a str, Timestamp),
     /// There is no such collection to drop.
     NoCollection(&'a str),
     /// There is no such partition to drop: its collection, its name.

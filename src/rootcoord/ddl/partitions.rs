@@ -49,6 +49,7 @@ impl Tools {
         db: &str,
         collection: &str,
         name: &str,
+        replicated: bool,
     ) -> Step<Timestamp> {
         if name == self.limits.default_partition {
             return Err(Failure::from(DdlError::DefaultPartition).into());
@@ -65,7 +66,7 @@ impl Tools {
         };
         self.witness.noted(&Note::PartitionState(&partition, State::Dropping, ts));
         let id = partition.collection;
-        self.finish_dropping_partition(partition);
+        self.finish_dropping_partition(partition, replicated);
         self.forget(ts, db, Forget::Collection(id)).await?;
         Ok(ts)
     }

@@ -1,6 +1,6 @@
 //! Changes of the schema that can be asked for, and what each of them locks.
 
-use milvus_proto::milvus::CreateCollectionRequest;
+use milvus_proto::{common::MsgBase, milvus::CreateCollectionRequest};
 
 use super::locks::{Key, Mode, Wanted};
 use crate::{
@@ -36,6 +36,8 @@ pub enum Request {
         db: String,
         /// Its name.
         name: String,
+        /// A backup repeats it for its original, see [`is_replicated`].
+        replicated: bool,
     },
     /// Change properties of a collection.
     AlterCollection {
@@ -65,6 +67,8 @@ pub enum Request {
         collection: String,
         /// Its name.
         partition: String,
+        /// A backup repeats it for its original, see [`is_replicated`].
+        replicated: bool,
     },
     /// Give a collection a further name.
     CreateAlias {
@@ -116,7 +120,9 @@ impl Request {
         match self {
             Self::CreateDatabase { name, .. } | Self::DropDatabase { name } => (name, None),
             Self::CreateCollection(request) => (&request.db_name, Some(&request.collection_name)),
-            Self::DropCollection { db, name } | Self::AlterCollection { db, name, .. } => (db, Some(name)),
+            Self::DropCollection { db, name, .. } | Self::AlterCollection { db, name, .. } => {
+                (db, Some(name))
+            }
             Self::RenameCollection(rename) => (&rename.db, Some(&rename.old)),
             Self::CreatePartition { db, partition, .. } | Self::DropPartition { db, partition, .. } => {
                 (db, Some(partition))
@@ -144,7 +150,7 @@ impl Request {
             Self::CreateCollection(request) => {
                 wanted.name(&request.db_name, &request.collection_name, Mode::Exclusive);
             }
-            Self::DropCollection { db, name } => {
+            Self::DropCollection { db, name, .. } => {
                 wanted.name(db, name, Mode::Exclusive);
                 wanted.collection(catalog, db, name);
             }
@@ -201,6 +207,12 @@ impl Collected {
             self.want(Key::Collection(record.id), Mode::Exclusive);
         }
     }
+}
+
+/// Whether a request repeats on a backup what was done on its original. Its messages then come over
+/// the replication, too, and none of its own is sent.
+pub fn is_replicated(base: Option<&MsgBase>) -> bool {
+    base.and_then(|base| base.replicate_info.as_ref()).is_some_and(|info| info.is_replicate)
 }
 
 /// No name means the default database.

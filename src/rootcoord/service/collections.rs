@@ -45,6 +45,7 @@ impl RootCoordService {
 
     pub(super) async fn drop_collection(&self, request: Request<DropCollectionRequest>) -> Outcome<Answer> {
         self.ddl(request, |request| ddl::Request::DropCollection {
+            replicated: ddl::is_replicated(request.base.as_ref()),
             db: request.db_name,
             name: request.collection_name,
         })

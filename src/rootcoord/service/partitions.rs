@@ -31,6 +31,7 @@ impl RootCoordService {
 
     pub(super) async fn drop_partition(&self, request: Request<DropPartitionRequest>) -> Outcome<Answer> {
         self.ddl(request, |request| ddl::Request::DropPartition {
+            replicated: ddl::is_replicated(request.base.as_ref()),
             db: request.db_name,
             collection: request.collection_name,
             partition: request.partition_name,

@@ -1,7 +1,7 @@
 //! Collections, partitions and aliases, and what is left half done.
 
 use milvus_proto::{
-    common::MsgHeader,
+    common::{MsgHeader, MsgType},
     milvus::CreateCollectionRequest,
     schema::{CollectionSchema, DataType, FieldSchema},
 };
@@ -49,7 +49,7 @@ fn create(name: &str) -> Request {
 }
 
 fn drop_it(name: &str) -> Request {
-    Request::DropCollection { db: String::new(), name: name.to_owned() }
+    Request::DropCollection { db: String::new(), name: name.to_owned(), replicated: false }
 }
 
 fn partition(name: &str) -> Request {
@@ -196,6 +196,33 @@ async fn a_dropped_collection_is_gone_at_once_and_removed_when_its_data_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_dropped_for_a_replica_is_not_said_in_the_channels() {
+    let bed = Bed::new().await;
+    let said = |kind: MsgType| {
+        let channels = (0..4).flat_map(|n| bed.types(&format!("by-dev-rootcoord-dml_{n}")));
+        channels.filter(|it| *it == i32::from(kind)).count()
+    };
+    bed.carry_out(create("books")).await.expect("created");
+    bed.carry_out(partition("p")).await.expect("created");
+    let drop_partition = Request::DropPartition {
+        db: String::new(),
+        collection: "books".to_owned(),
+        partition: "p".to_owned(),
+        replicated: true,
+    };
+    bed.carry_out(drop_partition).await.expect("dropped");
+    bed.until("the partition is removed", |bed| bed.stored("root-coord/partitions/").len() == 1).await;
+    let id = bed.id("books");
+    let drop_collection =
+        Request::DropCollection { db: String::new(), name: "books".to_owned(), replicated: true };
+    bed.carry_out(drop_collection).await.expect("dropped");
+    bed.until("removed", |bed| bed.catalog.catalog.lock().record(id).is_none()).await;
+    assert_eq!(said(MsgType::DropPartition), 0);
+    assert_eq!(said(MsgType::DropCollection), 0);
+    bed.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_collection_that_datacoord_does_not_take_is_undone() {
     let bed = Bed::new().await;
     bed.peers.fail(CallKind::WatchChannels, broken());
@@ -258,6 +285,7 @@ async fn partitions_come_and_go() {
         db: String::new(),
         collection: "books".to_owned(),
         partition: name.to_owned(),
+        replicated: false,
     };
     assert_eq!(bed.carry_out(drop_partition("_default")).await, Err(DdlError::DefaultPartition.into()));
     assert_eq!(bed.carry_out(drop_partition("p")).await, Ok(()));
@@ -394,7 +422,8 @@ async fn a_database_with_a_collection_stays() {
     let remove = || Request::DropDatabase { name: "library".to_owned() };
     let refused = bed.carry_out(remove()).await;
     assert_eq!(refused, Err(DdlError::DatabaseNotEmpty("library".to_owned()).into()));
-    let gone = Request::DropCollection { db: "library".to_owned(), name: "books".to_owned() };
+    let gone =
+        Request::DropCollection { db: "library".to_owned(), name: "books".to_owned(), replicated: false };
     bed.carry_out(gone).await.expect("dropped");
     assert_eq!(bed.carry_out(remove()).await, Ok(()));
     bed.end().await;

@@ -102,10 +102,7 @@ impl Bed {
         catalog.event(&MirrorEvent::Loaded(header));
         store.take_events();
         let mut channels = Channels::new(&ChannelNaming::numbered("by-dev-rootcoord-dml", 4));
-        for collection in catalog.all_collections() {
-            let names: Vec<_> = collection.shards.iter().map(|shard| &shard.physical_channel).collect();
-            channels.hold(collection.id, &names);
-        }
+        channels.inherit(catalog.channels());
         let catalog = Arc::new(SharedCatalog { catalog: Mutex::new(catalog), moved: Notify::new() });
         let heard = Arc::new(Heard::default());
         let (finish, stop, tasks) = <(CancellationToken, CancellationToken, TaskTracker)>::default();

@@ -182,6 +182,7 @@ fn drop_partition(partition: &str) -> Request {
         db: String::new(),
         collection: "old".to_owned(),
         partition: partition.to_owned(),
+        replicated: false,
     }
 }
 
@@ -272,7 +273,7 @@ async fn what_did_not_count_does_not_count_afterwards() {
 #[tokio::test(start_paused = true)]
 async fn an_old_collection_is_dropped_and_removed() {
     let bed = bed(3, 2).await;
-    let drop = Request::DropCollection { db: String::new(), name: "old".to_owned() };
+    let drop = Request::DropCollection { db: String::new(), name: "old".to_owned(), replicated: false };
     assert_eq!(bed.carry_out(drop).await, Ok(()));
     for _ in 0..100_000 {
         if bed.catalog.catalog.lock().record(OLD).is_none() {
@@ -322,7 +323,7 @@ async fn aliases_of_all_releases_are_found_altered_and_dropped() {
             "aliases are no collections"
         );
     }
-    let by_alias = Request::DropCollection { db: String::new(), name: "b".to_owned() };
+    let by_alias = Request::DropCollection { db: String::new(), name: "b".to_owned(), replicated: false };
     assert_eq!(bed.carry_out(by_alias).await, Err(DdlError::DropByAlias("b".to_owned()).into()));
     let drop = |alias: &str| Request::DropAlias { db: String::new(), alias: alias.to_owned() };
     assert_eq!(bed.carry_out(drop("a")).await, Ok(()));
