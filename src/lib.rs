@@ -7,6 +7,7 @@ pub mod config;
 pub mod descriptors;
 pub mod election;
 pub mod etcd;
+pub mod hooks;
 pub mod ids;
 pub mod mq;
 pub mod net;

@@ -1,9 +1,9 @@
 //! `config check`: what counts, where it comes from, what is wrong.
 
-use std::path::PathBuf;
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::{
-    Settings, Sources, elsewhere,
+    HookSetting, HookSettings, Settings, Sources, elsewhere,
     key::squeeze,
     nearest::nearest,
     origin::{ConfigError, Note, Origin, Problem},
@@ -44,7 +44,8 @@ pub fn check(sources: &Sources) -> CheckReport {
     for role in Role::ALL {
         match Settings::read(&store, role) {
             // What is only good to know is told once, not for each role.
-            Ok((_, more)) => {
+            Ok((settings, more)) => {
+                notes.extend(unrunnable(role, &settings.active_standby.hooks));
                 notes.extend(more.into_iter().filter(|note| note.warning || role == Role::RootCoord));
             }
             Err(ConfigError(more)) => {
@@ -83,14 +84,35 @@ impl ConfigStore {
             let empty_section = entry.value.is_empty() && is_section(&squeezed);
             !(known || empty_section || is_ignored(&squeezed))
         };
+        let fixed = self.fixed.load();
         let mut strays: Vec<_> =
-            self.fixed.iter().flat_map(|layer| layer.entries.values()).filter(stray).collect();
+            fixed.iter().flat_map(|layer| layer.entries.values()).filter(stray).collect();
         strays.sort_by_key(|entry| match &entry.origin {
             Origin::File(path, line) => (Some(path.clone()), *line, &entry.spelled),
             _ => (None, 0, &entry.spelled),
         });
         strays.into_iter().filter_map(describe).collect()
     }
+}
+
+/// Hooks whose command begins with the path of what can't be run. The rest only a shell knows.
+fn unrunnable(role: Role, hooks: &HookSettings) -> Vec<Note> {
+    let problem = |(name, HookSetting { command, .. }): (&str, &HookSetting)| {
+        let program = command.split_whitespace().next().filter(|word| word.starts_with('/'))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@' | '+');
+        if !program.chars().all(plain) {
+            return None;
+        }
+        let what = match fs::metadata(program) {
+            Err(error) => error.to_string(),
+            Ok(found) if !found.is_file() => "it is no file".to_owned(),
+            Ok(found) if found.permissions().mode() & 0o111 == 0 => "it is not executable".to_owned(),
+            Ok(_) => return None,
+        };
+        let key = format!("{}.activeStandby.hooks.{name}.command", role.section());
+        Some(Note::warn(format!("{key}: {program} can not be run: {what}")))
+    };
+    hooks.named().into_iter().filter_map(problem).collect()
 }
 
 /// Any variable may be in the environment: only one that nearly is a setting is worth a word.

@@ -89,12 +89,10 @@ impl ConfigStore {
         }
         let dynamic = &mut changing.dynamic;
         let squeezed_before = dynamic.layer.entries.get(&squeezed).cloned();
+        let fixed = self.fixed.load();
         let had = |form: &str| {
             dynamic.has_form(form)
-                || self
-                    .fixed
-                    .iter()
-                    .any(|layer| layer.forms.contains(form) || layer.entries.contains_key(form))
+                || fixed.iter().any(|layer| layer.forms.contains(form) || layer.entries.contains_key(form))
         };
         let (had_key, had_squeezed) = (had(key), had(&squeezed));
         let before = match value {
@@ -161,6 +159,10 @@ fn is_forbidden(squeezed: &str) -> bool {
 
 fn acceptable(key: &str, value: &str) -> bool {
     let Some(known) = table::by_name(&squeeze(key)) else { return true };
+    if known.item.local {
+        tracing::warn!(key, "this key counts in files and environment only, its value in etcd is ignored");
+        return false;
+    }
     match known.item.read(value) {
         Ok(_) => true,
         Err(what) => {

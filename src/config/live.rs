@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{kind::Value, store::ConfigStore};
+use super::{HookSettings, kind::Value, reader::Reader, store::ConfigStore};
+use crate::ids::Role;
 
 /// Reads them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +23,11 @@ impl Live {
             Value::Time(time) => time,
             _ => Duration::from_secs(10),
         }
+    }
+
+    /// What is run at changes of state. What is wrong in the sources by now counts as its default.
+    pub fn hooks(&self, role: Role) -> HookSettings {
+        HookSettings::read(&mut Reader::new(&self.store), role)
     }
 
     /// What GetMetrics reports as `min_segment_size_to_enable_index`.

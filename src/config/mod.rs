@@ -16,6 +16,7 @@ mod live;
 mod nearest;
 mod origin;
 mod reader;
+mod reload;
 mod sample;
 mod scalar;
 mod secret;
@@ -39,6 +40,7 @@ pub use self::{
     kind::{Kind, Unit},
     live::Live,
     origin::{ConfigError, Note, Origin, Problem},
+    reload::{Changed, reload},
     sample::sample,
     secret::{MASK, Secret},
     settings::*,

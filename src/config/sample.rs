@@ -77,8 +77,11 @@ impl Section {
 
 fn explanation(item: &Item) -> String {
     let mut facts = vec![item.kind.describe()];
-    if item.live {
+    if item.live && !item.local {
         facts.push("a change in etcd counts at once".into());
+    }
+    if item.local {
+        facts.push("a value in etcd does not count".into());
     }
     if item.forbidden {
         facts.push("never changes while processes run".into());

@@ -45,7 +45,8 @@ impl ConfigStore {
 
     fn forms(&self) -> BTreeSet<String> {
         let changing = self.changing.read();
-        let layers = std::iter::once(changing.dynamic.layer()).chain(&self.fixed);
+        let fixed = self.fixed.load();
+        let layers = std::iter::once(changing.dynamic.layer()).chain(fixed.iter());
         let mut forms: BTreeSet<String> = changing.overlay.keys().cloned().collect();
         for layer in layers {
             forms.extend(layer.forms.iter().chain(layer.entries.keys()).cloned());
@@ -70,7 +71,7 @@ impl ConfigStore {
     fn is_setting(&self, squeezed: &str) -> bool {
         table::by_name(squeezed).is_some()
             || elsewhere::knows(squeezed)
-            || self.fixed.iter().skip(1).any(|layer| layer.entries.contains_key(squeezed))
+            || self.fixed.load().iter().skip(1).any(|layer| layer.entries.contains_key(squeezed))
     }
 }
 

@@ -2,15 +2,16 @@
 //!
 //! In falling precedence: what the process set itself, etcd, the environment, the
 //! files; then the same for each fallback key in turn; then the default. A key that
-//! exists with an empty value counts as present. Environment and files are read once;
-//! the other two change while the process runs. Values are read at every use, so a
-//! change counts at the next one.
+//! exists with an empty value counts as present. The environment is read once, files are
+//! when an operator asks for it, the other two change while the process runs. Values are
+//! read at every use, so a change counts at the next one.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
 use super::{
@@ -25,7 +26,7 @@ use super::{
 /// The merged configuration. Shared by everything that reads settings at use.
 pub struct ConfigStore {
     /// Environment, then files, in falling precedence.
-    pub(super) fixed: Vec<Layer>,
+    pub(super) fixed: ArcSwap<Vec<Layer>>,
     pub(super) changing: RwLock<Changing>,
 }
 
@@ -39,15 +40,15 @@ pub(super) struct Changing {
 /// Values may be secrets: only sizes are shown.
 impl fmt::Debug for ConfigStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sizes: Vec<_> = self.fixed.iter().map(|layer| layer.entries.len()).collect();
+        let sizes: Vec<_> = self.fixed.load().iter().map(|layer| layer.entries.len()).collect();
         f.debug_struct("ConfigStore").field("settings", &sizes).finish_non_exhaustive()
     }
 }
 
 impl ConfigStore {
     pub(super) fn new(environment: Layer, files: Vec<Layer>) -> Self {
-        let fixed = std::iter::once(environment).chain(files).collect();
-        Self { fixed, changing: RwLock::default() }
+        let fixed: Vec<_> = std::iter::once(environment).chain(files).collect();
+        Self { fixed: ArcSwap::from_pointee(fixed), changing: RwLock::default() }
     }
 
     /// Sets a key above all sources.
@@ -91,7 +92,8 @@ impl ConfigStore {
     /// value and place. Only files and etcd count, because a variable's name has no dots.
     pub(super) fn group(&self, prefix: &str) -> Vec<(String, String, Origin)> {
         let changing = self.changing.read();
-        let files = self.fixed.iter().skip(1).rev();
+        let fixed = self.fixed.load();
+        let files = fixed.iter().skip(1).rev();
         let mut found = BTreeMap::new();
         for entry in files.chain([changing.dynamic.layer()]).flat_map(|layer| layer.entries.values()) {
             if let Some(rest) =
@@ -118,8 +120,9 @@ impl ConfigStore {
             _ => squeeze(&counts.spelled),
         };
         let changing = self.changing.read();
+        let fixed = self.fixed.load();
         std::iter::once(changing.dynamic.layer())
-            .chain(&self.fixed)
+            .chain(fixed.iter())
             .filter(|layer| layer.entries.get(&counted).is_some_and(|entry| entry == counts))
             .flat_map(|layer| known.names.iter().filter_map(|name| layer.entries.get(name)))
             .filter(|entry| entry.value != counts.value)
@@ -129,7 +132,8 @@ impl ConfigStore {
 
     /// An environment variable by its exact name, for what is no key of the file; empty counts as absent.
     pub fn variable(&self, name: &str) -> Option<String> {
-        let entry = self.fixed.first()?.entries.get(&squeeze_variable(name))?;
+        let fixed = self.fixed.load();
+        let entry = fixed.first()?.entries.get(&squeeze_variable(name))?;
         (entry.spelled == name && !entry.value.is_empty()).then(|| entry.value.clone())
     }
 
@@ -144,8 +148,9 @@ impl ConfigStore {
             };
             return value.as_ref().map(entry);
         }
+        let fixed = self.fixed.load();
         std::iter::once(changing.dynamic.layer())
-            .chain(&self.fixed)
+            .chain(fixed.iter())
             .find_map(|layer| names.iter().find_map(|name| layer.entries.get(name)))
             .cloned()
     }

@@ -29,7 +29,6 @@ use crate::{
     etcd::{
         Etcd,
         keys::Keys,
-        lease::Pulse,
         mirror::{KeyRange, Mirror, MirrorEvent, MirrorPlan},
         server_id::draw_server_id,
     },
@@ -234,7 +233,7 @@ impl Instance {
             own_key: settings.active_standby.then(|| keys.instance(role.name(), own)),
             session,
             lease_ttl: settings.lease_ttl,
-            pulse: Pulse::new(Arc::clone(&self.world.clock)),
+            pulse: self.vitals.pulse().clone(),
             rules: settings.rules,
             events,
         };

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::{
     clock::{BootInstant, Clock, UnixNanos},
     election::{gate::Gate, observer::Observed, peer_service::StatusSource, standing::Standing},
-    etcd::Etcd,
+    etcd::{Etcd, lease::Pulse},
     ids::{Role, ServerId},
 };
 
@@ -30,6 +30,7 @@ pub struct Vitals {
     etcd: Etcd,
     standing: watch::Receiver<Standing>,
     observed: watch::Receiver<Observed>,
+    pulse: Pulse,
     inner: Mutex<Inner>,
 }
 
@@ -43,7 +44,13 @@ impl Vitals {
         standing: watch::Receiver<Standing>,
         observed: watch::Receiver<Observed>,
     ) -> Arc<Self> {
-        Arc::new(Self { role, address, clock, etcd, standing, observed, inner: Mutex::default() })
+        let pulse = Pulse::new(Arc::clone(&clock));
+        Arc::new(Self { role, address, clock, etcd, standing, observed, pulse, inner: Mutex::default() })
+    }
+
+    /// The sign of life of the loop that drives the instance, by which its lease is kept.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// The own id is known now.

@@ -125,6 +125,34 @@ words! {
     PushedAway = "pushed_away",
 }
 
+words! {
+    /// A command of an operator's, by when it is run.
+    Hook:
+    /// The process has become ACTIVE.
+    OnActive = "onActive",
+    /// It has become STANDBY.
+    OnStandby = "onStandby",
+    /// It has lost its term or its lease.
+    OnFault = "onFault",
+    /// It ends.
+    OnStop = "onStop",
+}
+
+words! {
+    /// What became of a hook that was due.
+    HookEnd:
+    /// Ended with code 0.
+    Done = "done",
+    /// Ended with another code, or by a signal of somebody else.
+    Failed = "failed",
+    /// Was killed: its time was over, or the process ends.
+    Killed = "killed",
+    /// Could not be started.
+    NotStarted = "not_started",
+    /// A newer one was due before it had begun.
+    LeftOut = "left_out",
+}
+
 impl Phase {
     /// The phase of an instance that stands there.
     pub fn of(standing: &Standing) -> Self {

@@ -6,6 +6,8 @@
 mod address;
 mod pid_file;
 mod proxies;
+mod reload;
+mod supervisor;
 pub(super) mod translate;
 
 use std::{io::Write as _, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -14,7 +16,12 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{pid_file::PidFile, proxies::AskedProxies};
+use self::{
+    pid_file::PidFile,
+    proxies::AskedProxies,
+    reload::Reload,
+    supervisor::{Supervised, Supervisor},
+};
 use super::{
     args::RunArgs,
     exit::Exit,
@@ -29,6 +36,10 @@ use crate::{
         life,
     },
     etcd::{Etcd, keys::Keys},
+    hooks::{
+        self, HookContext,
+        queue::{Listening, Queue},
+    },
     mq,
     net::{Dial, Tcp, listen},
     rootcoord::{
@@ -97,7 +108,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    match start(args, config) {
+    match start(args, sources, config) {
         Ok(exit) => exit,
         Err(error) => {
             say(&format!("error: {}", crate::telemetry::log::Chain(&error)));
@@ -119,7 +130,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn start(args: &RunArgs, config: Config) -> Result<Exit, StartError> {
+fn start(args: &RunArgs, sources: Sources, config: Config) -> Result<Exit, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::new(args.role, &*clock);
     let log_settings = translate::log(&config.settings.log);
@@ -137,7 +148,7 @@ fn start(args: &RunArgs, config: Config) -> Result<Exit, StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     let events = Events::new(args.role, Arc::clone(&metrics));
-    let exit = runtime.block_on(live(config, clock, metrics, events, guard.handle()));
+    let exit = runtime.block_on(live(sources, config, clock, metrics, events, guard.handle()));
     // Whatever blocks (a name look-up) need not be waited for.
     runtime.shutdown_background();
     drop(guard);
@@ -145,6 +156,7 @@ fn start(args: &RunArgs, config: Config) -> Result<Exit, StartError> {
 }
 
 async fn live(
+    sources: Sources,
     mut config: Config,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -153,7 +165,11 @@ async fn live(
 ) -> Result<Exit, StartError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    handle_signals(&tasks, &stop, events.clone()).map_err(StartError::Signals)?;
+    let supervised = supervisor::is_there(&sources.environment);
+    let exit_signals = if supervised { &EXIT_SIGNALS[1..] } else { &EXIT_SIGNALS };
+    handle_signals(exit_signals, &tasks, &stop, &events).map_err(StartError::Signals)?;
+    let hangup = supervised.then(|| tokio::signal::unix::signal(SignalKind::hangup()));
+    let hangup = hangup.transpose().map_err(StartError::Signals)?;
 
     let dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: config.settings.grpc.client.dial_timeout });
     let etcd_dial: Arc<dyn Dial> = Arc::new(Tcp { connect_timeout: Duration::from_secs(1) });
@@ -213,6 +229,9 @@ async fn live(
         address: address.clone(),
     };
     let telling = Telling::new(telling, events.clone(), Some(log.clone()));
+    let hooks_due = Arc::new(Queue::default());
+    let told = hooks_due.told();
+    let telling = Listening { queue: Arc::clone(&hooks_due), inner: telling };
     let (instance, handles) = Instance::new(
         translate::instance(&settings, &keys, &address),
         world,
@@ -252,8 +271,9 @@ async fn live(
         .peer(Arc::new(handles.peer_service.clone()));
     let server =
         Server::start(Box::new(listener), services, Arc::clone(&gatehouse), ServerSettings::default())?;
-    let management =
-        Management { health, metrics, log }.serve(management_listener).map_err(StartError::Management)?;
+    let management = Management { health, metrics, log: log.clone() }
+        .serve(management_listener)
+        .map_err(StartError::Management)?;
 
     let mut own = handles.own.clone();
     let naming = {
@@ -265,6 +285,27 @@ async fn live(
         }
     };
     tasks.spawn(stop.clone().run_until_cancelled_owned(naming));
+    let live = config.live();
+    let hook_tasks = TaskTracker::new();
+    hook_tasks.spawn(hooks::run(
+        Arc::clone(&hooks_due),
+        HookContext { role, address },
+        move || live.hooks(role),
+        events.clone(),
+        Arc::clone(&clock),
+    ));
+    let over = CancellationToken::new();
+    if let Some(hangup) = hangup {
+        let about = Supervised {
+            told,
+            standing: handles.standing.clone(),
+            own: handles.own.clone(),
+            vitals: Arc::clone(&handles.vitals),
+            lease: settings.active_standby.lease,
+            reload: Reload { sources, store: Arc::clone(&config.store), role, log },
+        };
+        tasks.spawn(Supervisor::new(about, hangup).run(stop.clone(), over.clone()));
+    }
     let quiesce_at = Arc::clone(&gatehouse);
     let quiesce = Arc::new(move || {
         let gatehouse = Arc::clone(&quiesce_at);
@@ -274,12 +315,16 @@ async fn live(
     });
     let exit = instance.run(stop.clone(), quiesce).await;
 
+    hooks_due.ended(exit);
     events.stopping();
     stop.cancel();
     server.stop(SERVER_GRACE).await;
     gatehouse.close();
     links.stop();
     management.stop(HTTP_GRACE).await;
+    hook_tasks.close();
+    hook_tasks.wait().await;
+    over.cancel();
     tasks.close();
     tasks.wait().await;
     events.stopped();
@@ -329,10 +374,17 @@ fn death_watch(settings: &Settings, keys: &Keys) -> DeathWatchOf {
     }))
 }
 
-/// The signals that Milvus handles. Repeated ones change nothing: every step of the
-/// way out has a limit.
-fn handle_signals(tasks: &TaskTracker, stop: &CancellationToken, events: Events) -> std::io::Result<()> {
-    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+/// The signals by which Milvus ends. The first one is a reload where systemd watches.
+const EXIT_SIGNALS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+
+/// Repeated ones change nothing: every step of the way out has a limit.
+fn handle_signals(
+    signals: &[Signal],
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    events: &Events,
+) -> std::io::Result<()> {
+    for signal in signals.iter().copied() {
         let mut received = tokio::signal::unix::signal(SignalKind::from_raw(signal as i32))?;
         let (stop, events) = (stop.clone(), events.clone());
         tasks.spawn(async move {

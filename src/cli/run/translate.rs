@@ -27,12 +27,7 @@ const WRITE_ATTEMPT: Duration = Duration::from_secs(2);
 
 pub(in crate::cli) fn log(settings: &config::LogSettings) -> LogSettings {
     LogSettings {
-        level: match settings.level {
-            config::LogLevel::Debug => LogLevel::Debug,
-            config::LogLevel::Info => LogLevel::Info,
-            config::LogLevel::Warn => LogLevel::Warn,
-            config::LogLevel::Error | config::LogLevel::Fatal => LogLevel::Error,
-        },
+        level: log_level(settings.level),
         libraries: LogLevel::Warn,
         format: match settings.format {
             config::LogFormat::Text => LogFormat::Text,
@@ -45,6 +40,15 @@ pub(in crate::cli) fn log(settings: &config::LogSettings) -> LogSettings {
             max_age_days: u32::try_from(file.max_age_days).unwrap_or(u32::MAX),
             max_backups: file.max_backups,
         }),
+    }
+}
+
+pub(in crate::cli) fn log_level(level: config::LogLevel) -> LogLevel {
+    match level {
+        config::LogLevel::Debug => LogLevel::Debug,
+        config::LogLevel::Info => LogLevel::Info,
+        config::LogLevel::Warn => LogLevel::Warn,
+        config::LogLevel::Error | config::LogLevel::Fatal => LogLevel::Error,
     }
 }
 

@@ -2,6 +2,7 @@
 //! process runs is read through [`Live`](super::Live) at each use.
 
 mod etcd;
+mod hooks;
 mod log;
 mod pair;
 mod pulsar;
@@ -11,6 +12,7 @@ mod rpc;
 
 pub use self::{
     etcd::{EtcdAuth, EtcdSettings, EtcdTls},
+    hooks::{HookSetting, HookSettings},
     log::{LogFileSettings, LogFormat, LogLevel, LogSettings},
     pair::{ActiveStandbySettings, OnLost, RunDirectory},
     pulsar::{PulsarLogin, PulsarSettings},

@@ -1,5 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
+use super::HookSettings;
 use crate::{config::reader::Reader, ids::Role};
 
 /// The pair: how it stands by, takes over and gives up.
@@ -23,6 +24,8 @@ pub struct ActiveStandbySettings {
     pub run_directory: RunDirectory,
     /// How long to wait before serving after a takeover from a coordinator of the original kind.
     pub go_predecessor_wait: Duration,
+    /// What is run at changes of state. As they are at the start; they are read at each use.
+    pub hooks: HookSettings,
 }
 
 /// What a process does that lost its role.
@@ -68,6 +71,7 @@ impl ActiveStandbySettings {
             },
             run_directory: RunDirectory::of(reader.text(&key("runDirectory"))),
             go_predecessor_wait: reader.time(&key("goPredecessorWaitSeconds")),
+            hooks: HookSettings::read(reader, role),
         };
         if settings.proof_window >= settings.lease {
             reader.refuse(&key("proofWindowMs"), "must be shorter than leaseSeconds");

@@ -29,10 +29,12 @@ pub struct Item {
     pub doc: &'static str,
     /// Never shown.
     pub secret: bool,
-    /// A change in etcd counts at once; otherwise at the next start.
+    /// A change counts at once; otherwise at the next start.
     pub live: bool,
     /// Changes in etcd while the process runs are ignored: the cluster would fall apart.
     pub forbidden: bool,
+    /// A value in etcd is ignored: whoever may write there may not rule the machines.
+    pub local: bool,
     /// An empty text means the default, not zero or nothing.
     pub empty_is_default: bool,
     /// Other names of the same key. Within one source they go before the key itself.
@@ -52,6 +54,7 @@ const fn item(key: &'static str, default: &'static str, kind: Kind, doc: &'stati
         secret: false,
         live: false,
         forbidden: false,
+        local: false,
         empty_is_default: false,
         aliases: &[],
         fallbacks: &[],
@@ -72,6 +75,11 @@ impl Item {
 
     const fn forbidden(mut self) -> Self {
         self.forbidden = true;
+        self
+    }
+
+    const fn local(mut self) -> Self {
+        self.local = true;
         self
     }
 

@@ -96,6 +96,7 @@ macro_rules! coordinator {
     ($section:literal, $port:literal) => {{
         const SERVER: [Item; 2] = server_limits!($section);
         const CLIENT: [Item; 2] = client_limits!($section);
+        const HOOKS: [Item; 8] = standby::hooks!($section);
         &[
             ip(concat!($section, ".ip")),
             port(concat!($section, ".port"), $port),
@@ -117,6 +118,14 @@ macro_rules! coordinator {
                 .fallbacks(&["common.activeStandby.runDirectory"]),
             standby::go_wait(concat!($section, ".activeStandby.goPredecessorWaitSeconds"))
                 .fallbacks(&["common.activeStandby.goPredecessorWaitSeconds"]),
+            HOOKS[0].fallbacks(&["common.activeStandby.hooks.onActive.command"]),
+            HOOKS[1].fallbacks(&["common.activeStandby.hooks.onActive.timeout"]),
+            HOOKS[2].fallbacks(&["common.activeStandby.hooks.onStandby.command"]),
+            HOOKS[3].fallbacks(&["common.activeStandby.hooks.onStandby.timeout"]),
+            HOOKS[4].fallbacks(&["common.activeStandby.hooks.onFault.command"]),
+            HOOKS[5].fallbacks(&["common.activeStandby.hooks.onFault.timeout"]),
+            HOOKS[6].fallbacks(&["common.activeStandby.hooks.onStop.command"]),
+            HOOKS[7].fallbacks(&["common.activeStandby.hooks.onStop.timeout"]),
             SERVER[0],
             SERVER[1],
             CLIENT[0],

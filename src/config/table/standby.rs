@@ -91,6 +91,87 @@ pub(super) const fn go_wait(key: &'static str) -> Item {
     )
 }
 
+fn command(value: &Value) -> Result<(), &'static str> {
+    match value {
+        Value::Text(command) if command.contains('\0') => Err("must not contain a NUL character"),
+        _ => Ok(()),
+    }
+}
+
+const fn hook(key: &'static str, doc: &'static str) -> Item {
+    item(key, "", Kind::Text, doc).local().live().check(command)
+}
+
+pub(super) const fn on_active(key: &'static str) -> Item {
+    hook(
+        key,
+        "A command to run when this process has become ACTIVE, by /bin/sh -c. It finds in its environment \
+         MILVUS_COORD_ROLE (rootcoord), MILVUS_COORD_SERVER_ID, MILVUS_COORD_ADDRESS (host:port), \
+         MILVUS_COORD_STATE (active, standby, fault, stop), MILVUS_COORD_EPOCH (the term that began or ended; \
+         empty without one) and MILVUS_COORD_REASON (here: certain, hint, silence, handover, vacant). Nothing \
+         waits for it. Hooks run one after the other; one that is outdated before it has begun is left out.",
+    )
+}
+
+pub(super) const fn on_standby(key: &'static str) -> Item {
+    hook(
+        key,
+        "The same when it has become STANDBY. The reason is registered, or handed_over after a switchover.",
+    )
+}
+
+pub(super) const fn on_fault(key: &'static str) -> Item {
+    hook(
+        key,
+        "The same when it has lost its term or its lease; as soon as it is of use again, onStandby or onActive \
+         follows. The reason is deposed, lease_lost, activation_failed, foreign_write, etcd_replaced or \
+         hand_over_failed.",
+    )
+}
+
+pub(super) const fn on_stop(key: &'static str) -> Item {
+    hook(
+        key,
+        "The same when it ends, once it is ACTIVE no longer. A hook that still runs then gets one second more. \
+         The end of the process waits for this one. The reason is stopped, handed_over, hand_over_failed, \
+         key_held or term_lost.",
+    )
+}
+
+pub(super) const fn hook_timeout(key: &'static str) -> Item {
+    item(
+        key,
+        "10",
+        Kind::Time { unit: Unit::Seconds, least: 1, most: 600 },
+        "When the command is killed, with everything that it has started. What it leaves running in the \
+         background is killed when it ends.",
+    )
+    .local()
+    .live()
+}
+
+/// All of a section's hooks.
+macro_rules! hooks {
+    ($section:literal) => {
+        [
+            standby::on_active(concat!($section, ".activeStandby.hooks.onActive.command")),
+            standby::hook_timeout(concat!($section, ".activeStandby.hooks.onActive.timeout")),
+            standby::on_standby(concat!($section, ".activeStandby.hooks.onStandby.command")),
+            standby::hook_timeout(concat!($section, ".activeStandby.hooks.onStandby.timeout")),
+            standby::on_fault(concat!($section, ".activeStandby.hooks.onFault.command")),
+            standby::hook_timeout(concat!($section, ".activeStandby.hooks.onFault.timeout")),
+            standby::on_stop(concat!($section, ".activeStandby.hooks.onStop.command")),
+            standby::hook_timeout(concat!($section, ".activeStandby.hooks.onStop.timeout")),
+        ]
+    };
+}
+pub(super) use hooks;
+
+const COMMON_HOOKS: [Item; 8] = {
+    use super::standby;
+    hooks!("common")
+};
+
 /// Under `common`.
 pub(super) static COMMON: &[Item] = &[
     lease("common.activeStandby.leaseSeconds"),
@@ -101,4 +182,12 @@ pub(super) static COMMON: &[Item] = &[
     on_lost("common.activeStandby.onLost"),
     run_directory("common.activeStandby.runDirectory"),
     go_wait("common.activeStandby.goPredecessorWaitSeconds"),
+    COMMON_HOOKS[0],
+    COMMON_HOOKS[1],
+    COMMON_HOOKS[2],
+    COMMON_HOOKS[3],
+    COMMON_HOOKS[4],
+    COMMON_HOOKS[5],
+    COMMON_HOOKS[6],
+    COMMON_HOOKS[7],
 ];

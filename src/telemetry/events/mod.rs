@@ -6,6 +6,7 @@
 //! that its guide quotes, both are written, the guide's first. The order of the functions
 //! is the order of the lines in a life that goes well.
 
+mod hooks;
 mod leaving;
 mod standby;
 mod takeover;
@@ -20,7 +21,7 @@ use milvus_proto::common::StateCode;
 use nix::sys::signal::Signal;
 use tracing::{debug, info, warn};
 
-pub use self::{standby::KeyValueText, takeover::Takeover};
+pub use self::{hooks::HookRun, standby::KeyValueText, takeover::Takeover};
 use crate::{
     ids::{Role, ServerId},
     telemetry::{metrics::Metrics, words::Phase},

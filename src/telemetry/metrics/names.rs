@@ -155,6 +155,8 @@ families! {
         "values met in etcd that could not be decoded";
     UNDECODABLE_VALUES = Gauge, "milvus_coord_undecodable_values" [],
         "values in etcd that are skipped now because they cannot be decoded";
+    HOOKS = Counter, "milvus_coord_hooks_total" ["hook", "end"],
+        "hooks that were due, by what became of them";
     LOG_LINES_DROPPED = Counter, "milvus_coord_log_lines_dropped_total" [],
         "log lines that were lost, each destination counted";
 }

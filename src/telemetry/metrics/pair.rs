@@ -11,7 +11,7 @@ use crate::{
             names,
             register::{OptionalGauge, Register},
         },
-        words::{CallOutcome, Phase, ProofResult, Stage, TakeoverCause, TermEnd},
+        words::{CallOutcome, Hook, HookEnd, Phase, ProofResult, Stage, TakeoverCause, TermEnd},
     },
 };
 
@@ -54,6 +54,7 @@ pub struct PairMetrics {
     mirror_revision: OptionalGauge,
     mirror_lag: OptionalGauge,
     calls: IntCounterVec,
+    hooks: IntCounterVec,
 }
 
 impl PairMetrics {
@@ -78,6 +79,7 @@ impl PairMetrics {
             mirror_revision: register.optional(&names::MIRROR_REVISION),
             mirror_lag: register.optional(&names::MIRROR_LAG),
             calls: register.counters(&names::CALLS),
+            hooks: register.counters(&names::HOOKS),
         };
         // Series that alerts look at exist from the start: a rate needs the zero before the one.
         for outcome in CallOutcome::ALL {
@@ -85,6 +87,11 @@ impl PairMetrics {
         }
         for result in ProofResult::ALL {
             metrics.proofs.with_label_values(&[result.name()]);
+        }
+        for hook in Hook::ALL {
+            for end in HookEnd::ALL {
+                metrics.hooks.with_label_values(&[hook.name(), end.name()]);
+            }
         }
         metrics.phase(Phase::Starting);
         metrics
@@ -100,6 +107,10 @@ impl PairMetrics {
     /// A call was forwarded, held or pushed away.
     pub fn call(&self, outcome: CallOutcome) {
         self.calls.with_label_values(&[outcome.name()]).inc();
+    }
+
+    pub(in crate::telemetry) fn hook(&self, hook: Hook, end: HookEnd) {
+        self.hooks.with_label_values(&[hook.name(), end.name()]).inc();
     }
 
     /// The ACTIVE key was read to prove the own term.
