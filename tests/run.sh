@@ -20,7 +20,7 @@ describe() {
     scripts) echo "shellcheck of the scripts" ;;
     fmt) echo "formatting" ;;
     clippy) echo "lints, warnings as errors" ;;
-    deploy) echo "the files of compose, Swarm and Helm" ;;
+    deploy) echo "the files of compose, Swarm, Helm, systemd and keepalived" ;;
     unit) echo "decisions, codecs, configuration: examples and properties" ;;
     wire) echo "the compiled interface against the facts of Milvus 2.3.5" ;;
     simulation) echo "faults under a simulated network, clock and etcd" ;;
@@ -37,6 +37,7 @@ layer_of() {
     tests/etcd* | sim/tests/conformance*) echo etcd ;;
     sim/*) echo simulation ;;
     src/* | bench/*) echo unit ;;
+    tests/deploy/*) echo deploy ;;
     */real_*) echo cluster ;;
     *) echo processes ;;
     esac
@@ -219,6 +220,13 @@ run_layer() {
             skip "$1" "there is no etcd $SETUP_ETCD_LEAST or later" "$(count_tests "$1")"
         fi
         ;;
+    deploy)
+        if [ -z "$etcd" ]; then
+            skip deploy "there is no etcd $SETUP_ETCD_LEAST or later: keepalived and systemd are not tried"
+            sed -i '/^deploy\t.*\.rs\t/d' "$scratch/programs"
+        fi
+        test_layer deploy
+        ;;
     *) test_layer "$1" ;;
     esac
 }
@@ -235,22 +243,25 @@ if ! setup_check 2000 6000 || ! setup_build; then
     note set-up 0 1 0 "$SECONDS" "FAILED: nothing can be built here"
     wanted=()
 fi
-if wants etcd processes cluster; then
+if wants deploy etcd processes cluster; then
     setup_etcd || etcd=
 fi
-if wants processes; then
+if wants deploy processes; then
     setup_faults || setup_say "without some tools for faults: tests that need them are skipped"
+fi
+if wants deploy; then
+    setup_packages keepalived || setup_say "without keepalived: tests that need it are skipped"
 fi
 if wants cluster; then
     setup_oracle || setup_say "without the real Milvus: tests that need it are skipped"
     setup_pymilvus || setup_say "without pymilvus: tests that need it are skipped"
 fi
 
-# No compiled one.
+# Not compiled.
 printf 'deploy\t%s\ttests/deploy\t%s\n' "$root" "$root/tests/deploy/run.sh" >"$scratch/programs"
 
 # Everything is compiled once, before the first test is timed.
-if wants unit wire simulation etcd processes cluster; then
+if wants deploy unit wire simulation etcd processes cluster; then
     printf '\n==== build: all test programs (some minutes the first time)\n'
     since=$SECONDS
     # Progress goes to the terminal, what was built to the file, one JSON object per line.

@@ -6,6 +6,7 @@ project print; a test whose tool is missing is skipped, with the reason.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,57 @@ def chart_writes_settings_that_milvus_coord_reads():
             assert expected in checked.stdout, checked.stdout
 
 
+# ---- systemd and keepalived -----------------------------------------------------------------
+
+
+def systemd_unit_has_no_flaws():
+    """With its drop-in, and a binary where the unit expects it."""
+    if not shutil.which("systemd-analyze"):
+        raise Skip("there is no systemd-analyze")
+    with tempfile.TemporaryDirectory() as folder:
+        unit = Path(folder) / "milvus-coord@rootcoord.service"
+        text = (ROOT / "docker" / "milvus-coord@.service").read_text()
+        assert "/usr/local/bin/milvus-coord" in text
+        unit.write_text(text.replace("/usr/local/bin/milvus-coord", "/bin/true"))
+        drop_in = unit.with_suffix(".service.d") / "50-keepalived.conf"
+        drop_in.parent.mkdir()
+        text = (ROOT / "docker" / "keepalived" / "50-keepalived.conf").read_text()
+        drop_in.write_text(text.replace("/usr/local/bin/vrrp-state", "/bin/true"))
+        checked = finished(["systemd-analyze", "verify", "--man=no", str(unit)], {"SYSTEMD_UNIT_PATH": f"{folder}:"})
+        # What it says of others' units is not about this one.
+        flaws = [line for line in checked.stderr.splitlines() if "milvus-coord" in line or "50-keepalived" in line]
+        assert not flaws, "\n".join(flaws)
+        assert "Type=notify" in unit.read_text()
+
+
+def keepalived_hooks_are_settings_of_milvus_coord():
+    binary = os.environ.get("DEPLOY_BINARY")
+    if not binary:
+        raise Skip("milvus-coord has not been built")
+    text = (ROOT / "docker" / "keepalived" / "50-keepalived.conf").read_text()
+    lines = [line.removeprefix("Environment=") for line in text.splitlines() if line.startswith("Environment=")]
+    environment = dict(line.split("=", 1) for line in lines)
+    assert len(environment) == 4
+    shown = run([binary, "config", "check"], environment)
+    for hook in ["onActive", "onStandby", "onFault", "onStop"]:
+        set_to = [line for line in shown.splitlines() if f"rootCoord.activeStandby.hooks.{hook}.command" in line]
+        assert set_to and "/usr/local/bin/vrrp-state" in set_to[0], set_to
+
+
+def keepalived_is_told_each_state_by_a_number():
+    script = str(ROOT / "docker" / "keepalived" / "vrrp-state")
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "rootcoord.vrrp"
+        for word, number in [("active", 100), ("standby", 0), ("fault", -254), ("stop", -254)]:
+            environment = {"MILVUS_COORD_VRRP": str(state), "MILVUS_COORD_STATE": word}
+            run([script], environment)
+            assert state.read_text() == f"{number}\n"
+            state.unlink()
+            run([script, word, "rootcoord"], environment)
+            assert state.read_text() == f"{number}\n"
+        assert os.listdir(folder) == ["rootcoord.vrrp"]
+
+
 # ---- running them ---------------------------------------------------------------------------
 
 
@@ -218,7 +270,7 @@ def skip(name, reason):
 
 
 def main():
-    tests = [value for name, value in globals().items() if name.startswith(("compose_", "swarm_", "chart_"))]
+    tests = [value for name, value in globals().items() if name.startswith(("compose_", "swarm_", "chart_", "systemd_", "keepalived_"))]
     failed = 0
     for test in tests:
         try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the files of compose, Swarm and the chart, without starting anything: fetches
-# the tools that are missing, then runs check.py.
+# Checks the files of compose, Swarm, the chart and systemd, without starting anything: fetches
+# the tools that are missing, then runs check.py. What has to run is in main.rs.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1

@@ -20,6 +20,7 @@ mod five;
 mod foreign_write;
 mod freeze;
 mod garbage;
+mod hooks;
 mod kill;
 mod late_etcd;
 mod log_lines;
