@@ -9,7 +9,8 @@ use milvus_coord::{
     net::BoxFuture,
     rootcoord::{
         model::{Collection, Partition},
-        peers::{Called, Invalidation, Peers, PolicyChange},
+        peers::{Called, Invalidation, Peers, PerProxy, PolicyChange},
+        quota::Rates,
     },
     rpc::merr::MilvusError,
 };
@@ -128,6 +129,12 @@ impl Others {
             if refused { Err(MilvusError::plain(refusal)) } else { Ok(()) }
         })
     }
+
+    /// There are no nodes.
+    fn without_figures(&self) -> Called<'_, String> {
+        let called = self.call(REFUSED);
+        Box::pin(async move { called.await.map(|()| "{}".to_owned()) })
+    }
 }
 
 impl Queue for Others {
@@ -198,5 +205,21 @@ impl Peers for Others {
 
     fn partition_created<'a>(&'a self, _: &'a Partition) -> Called<'a> {
         self.call(REFUSED)
+    }
+
+    fn query_metrics(&self) -> Called<'_, String> {
+        self.without_figures()
+    }
+
+    fn data_metrics(&self) -> Called<'_, String> {
+        self.without_figures()
+    }
+
+    fn proxy_metrics(&self) -> BoxFuture<'_, PerProxy<String>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn set_rates<'a>(&'a self, _: &'a Rates) -> BoxFuture<'a, PerProxy<()>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }

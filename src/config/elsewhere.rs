@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn groups_cover_any_rest() {
         assert!(knows("kafkaconsumerclientid"));
-        assert!(knows("quotaandlimitsenabled"));
+        assert!(knows("quotaandlimitsddlenabled"));
         assert!(!knows("kafkaconsume"));
         assert!(knows("messagequeue"), "of no section");
     }

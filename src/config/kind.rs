@@ -61,6 +61,10 @@ pub enum Kind {
         /// The longest, in units.
         most: u32,
     },
+    /// Any number that is not infinite.
+    Decimal,
+    /// A part of a whole: more than 0, at most 1.
+    Share,
     /// Any text, or none.
     Text,
     /// Text that may not be empty.
@@ -77,6 +81,7 @@ pub(crate) enum Value {
     Flag(bool),
     Number(i64),
     Time(Duration),
+    Decimal(f64),
     Text(String),
     List(Vec<String>),
 }
@@ -87,6 +92,7 @@ impl Value {
             Self::Flag(_) => "a flag",
             Self::Number(_) => "a number",
             Self::Time(_) => "a time",
+            Self::Decimal(_) => "a decimal number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
         }
@@ -100,6 +106,9 @@ impl Kind {
             Self::Flag => flag(text).map(Value::Flag).ok_or_else(|| "must be true or false".into()),
             Self::Number { least, most } => number(text, least, most).map(Value::Number),
             Self::Time { unit, least, most } => time(text, unit, least, most).map(Value::Time),
+            Self::Decimal => decimal(text, |_| true).ok_or_else(|| "must be a number".into()),
+            Self::Share => decimal(text, |number| number > 0.0 && number <= 1.0)
+                .ok_or_else(|| "must be a number, more than 0 and at most 1".into()),
             Self::Text => Ok(Value::Text(text.into())),
             Self::Name if text.is_empty() => Err("must not be empty".into()),
             Self::Name => Ok(Value::Text(text.into())),
@@ -121,7 +130,8 @@ impl Kind {
             Self::Time { unit, least, most } => format!("{}, {least} to {most}", unit.name()),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List => "separated by commas".into(),
-            Self::Flag | Self::Text | Self::Name => String::new(),
+            Self::Share => "more than 0, at most 1".into(),
+            Self::Flag | Self::Decimal | Self::Text | Self::Name => String::new(),
         }
     }
 }
@@ -137,6 +147,11 @@ fn flag(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" | "" => Some(false),
         _ => None,
     }
+}
+
+fn decimal(text: &str, is_right: impl Fn(f64) -> bool) -> Option<Value> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && is_right(*number))?;
+    Some(Value::Decimal(number))
 }
 
 fn number(text: &str, least: i64, most: i64) -> Result<i64, String> {
@@ -219,6 +234,20 @@ mod tests {
         good(timeout, "1500", Value::Time(Duration::from_millis(1500)));
         good(timeout, "1.5", Value::Time(Duration::from_micros(1500)));
         bad(timeout, "0", "must be a time in milliseconds, from 1 to 5000");
+    }
+
+    #[test]
+    fn numbers_with_fractions() {
+        good(Kind::Decimal, "-1", Value::Decimal(-1.0));
+        good(Kind::Decimal, "1e3", Value::Decimal(1000.0));
+        for text in ["", "much", "NaN", "inf", "1e400", "1 MB"] {
+            bad(Kind::Decimal, text, "must be a number");
+        }
+        good(Kind::Share, "0.85", Value::Decimal(0.85));
+        good(Kind::Share, "1", Value::Decimal(1.0));
+        for text in ["0", "1.01", "-0.5", "85%"] {
+            bad(Kind::Share, text, "must be a number, more than 0 and at most 1");
+        }
     }
 
     #[test]

@@ -17,6 +17,11 @@ impl Live {
         Self { store }
     }
 
+    /// The value of a key of the table.
+    pub(super) fn value(&self, key: &str) -> Value {
+        self.store.value(key)
+    }
+
     /// How long a stop waits for calls that are under way.
     pub fn graceful_stop_timeout(&self) -> Duration {
         match self.store.value("grpc.gracefulStopTimeout") {

@@ -15,6 +15,7 @@ mod kind;
 mod live;
 mod nearest;
 mod origin;
+mod quota;
 mod reader;
 mod reload;
 mod sample;

@@ -97,7 +97,8 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { origin: (origin != Origin::Default).then_some(origin), what });
     }
 
-    fn value(&mut self, key: &str) -> Value {
+    /// Of whatever kind it is.
+    pub(crate) fn value(&mut self, key: &str) -> Value {
         let known = table::known(key);
         self.seen.insert(known.item.key);
         let entry = self.store.resolve(known);

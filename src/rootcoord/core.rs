@@ -34,6 +34,7 @@ use crate::{
         keys::{DEFAULT_DB_NAME, Keys},
         peers::{Invalidation, Nobody, Peers},
         proxies::ProxySessions,
+        quota::QuotaSettings,
         serving::{Serving, Surroundings, TakenOver, Tenure, Terms},
         tick::{BadReport, Report, TickWitness},
     },
@@ -69,6 +70,8 @@ pub struct RootCoordSettings {
     pub messages: bool,
     /// Users, roles and grants that must be there.
     pub defaults: Arc<Defaults>,
+    /// `None`: proxies are told no limits.
+    pub quota: Option<QuotaSettings>,
     /// The lease that is asked for. See [`RootCoord::lease_granted`].
     pub lease: Duration,
     /// How far ahead of the stored timestamp window a wall clock is believed at a campaign.
@@ -91,6 +94,7 @@ impl RootCoordSettings {
             tick_interval: Duration::from_millis(200),
             messages: true,
             defaults: Arc::default(),
+            quota: None,
             lease,
             most_clock_lead: window::MOST_LEAD,
             ddl_patience: DDL_PATIENCE,
@@ -387,6 +391,7 @@ impl RootCoord {
             naming: self.settings.naming.clone(),
             tick_interval: self.settings.tick_interval,
             messages: self.settings.messages,
+            quota: self.settings.quota.clone(),
             ddl_patience: self.settings.ddl_patience,
             proof_patience: self.settings.proof_patience,
         };

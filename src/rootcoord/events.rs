@@ -16,6 +16,7 @@ use crate::{
         ddl::{DdlWitness, Note as DdlNote, Outcome, Request},
         failure::Failure,
         model::State,
+        quota::QuotaEvents,
     },
     telemetry::{
         events::{Events, Reloaded},
@@ -286,6 +287,11 @@ impl TermEvents {
     /// Somebody else changed the catalog.
     pub fn foreign_write(&self, key: &str, at: Revision) {
         self.events.0.foreign_write(self.epoch, key, at);
+    }
+
+    /// What the quota center tells.
+    pub fn quota(&self) -> QuotaEvents {
+        QuotaEvents::new(self.events.0.clone())
     }
 
     /// There are so many channels, and so many collections hold those that are in use.

@@ -30,6 +30,7 @@ pub mod model;
 pub mod partitions;
 pub mod peers;
 mod proxies;
+pub mod quota;
 pub mod service;
 pub mod serving;
 #[cfg(test)]

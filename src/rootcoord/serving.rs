@@ -27,6 +27,7 @@ use crate::{
         events::TermEvents,
         failure::Failure,
         peers::{Peers, PolicyChange},
+        quota::{QuotaSettings, QuotaWorker},
         tick::{TickWitness, TickWorker, Ticker},
     },
     telemetry::log::Chain,
@@ -85,6 +86,8 @@ pub struct Terms {
     pub tick_interval: Duration,
     /// Whether ticks and DDL messages are sent.
     pub messages: bool,
+    /// `None`: proxies are told no limits.
+    pub quota: Option<QuotaSettings>,
     /// How long a DDL call waits for its outcome.
     pub ddl_patience: Duration,
     /// How long an answer waits for a proof.
@@ -230,6 +233,20 @@ impl Serving {
         };
         let refresh = async move { refresher.run(defaults_made).await };
         followers.spawn(stop.clone().run_until_cancelled_owned(refresh));
+
+        if let Some(settings) = terms.quota.clone() {
+            let quota = QuotaWorker {
+                settings,
+                peers: Arc::clone(&around.peers),
+                catalog: Arc::clone(&around.catalog),
+                timestamps: timestamps.clone(),
+                gate: gate.clone(),
+                clock: clock.clone(),
+                proof_patience: terms.proof_patience,
+                events: events.quota(),
+            };
+            followers.spawn(stop.clone().run_until_cancelled_owned(quota.run()));
+        }
 
         let tools = Tools {
             catalog: around.catalog,

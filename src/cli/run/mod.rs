@@ -206,7 +206,7 @@ async fn live(
     ));
     let opened = mq::open(settings.queue.as_ref(), Arc::clone(&clock))?;
     let core = Arc::new(RootCoord::new(
-        translate::root_coord(&settings, &keys),
+        translate::root_coord(&settings, &config.live(), &keys),
         Arc::clone(&clock),
         Reach {
             queue: opened.queue,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    config::{self, ConfigStore, OnLost, Settings},
+    config::{self, ConfigStore, Live, OnLost, Settings},
     election::{
         gate::GateSettings, instance::InstanceSettings, observer::MirrorListener, rules::Rules,
         session::MILVUS_VERSION,
@@ -13,7 +13,10 @@ use crate::{
         mirror::{KeyRange, MirrorEvent},
         settings::{EtcdSettings, Pem, TlsSettings, TlsVersion},
     },
-    rootcoord::{access::Defaults, collections::Limits, core::RootCoordSettings, metrics_info::Deployment},
+    rootcoord::{
+        access::Defaults, collections::Limits, core::RootCoordSettings, metrics_info::Deployment,
+        quota::QuotaSettings,
+    },
     rpc::{
         clients::{ClientSettings, Ladder},
         link::LinkSettings,
@@ -90,7 +93,7 @@ pub(in crate::cli) fn instance(settings: &Settings, keys: &Keys, address: &str) 
     }
 }
 
-pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordSettings {
+pub(in crate::cli) fn root_coord(settings: &Settings, live: &Live, keys: &Keys) -> RootCoordSettings {
     let own = &settings.root_coord;
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -108,6 +111,9 @@ pub(in crate::cli) fn root_coord(settings: &Settings, keys: &Keys) -> RootCoordS
         tick_interval: own.time_tick_interval,
         messages: own.messages,
         defaults: Arc::new(Defaults::default().with(&own.builtin_roles)),
+        quota: own
+            .quota_interval
+            .map(|interval| QuotaSettings { interval, limits: Arc::new(live.clone()) }),
         ..RootCoordSettings::new(keys.meta().to_owned(), keys.kv().to_owned(), settings.active_standby.lease)
     }
 }

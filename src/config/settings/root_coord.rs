@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::reader::Reader,
+    config::{quota, reader::Reader},
     rootcoord::{access::BuiltinRoles, channels::ChannelNaming},
 };
 
@@ -28,6 +28,8 @@ pub struct RootCoordSettings {
     pub time_tick_interval: Duration,
     /// Whether time ticks and the messages of drops are sent.
     pub messages: bool,
+    /// How often proxies are told their limits; `None`: never.
+    pub quota_interval: Option<Duration>,
     /// Roles that can not be dropped.
     pub builtin_roles: BuiltinRoles,
 }
@@ -35,6 +37,8 @@ pub struct RootCoordSettings {
 impl RootCoordSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         reader.check("rootCoord.minSegmentSizeToEnableIndex");
+        // Looked up again in each round.
+        let _ = quota::limits(|key| reader.value(key));
         let dml_channel_num: u32 = reader.number("rootCoord.dmlChannelNum");
         Self {
             dml_channel_num,
@@ -47,9 +51,15 @@ impl RootCoordSettings {
             default_partition: reader.text("common.defaultPartitionName"),
             time_tick_interval: reader.time("proxy.timeTickInterval"),
             messages: reader.flag("common.ttMsgEnabled"),
+            quota_interval: quota_interval(reader),
             builtin_roles: builtin_roles(reader),
         }
     }
+}
+
+fn quota_interval(reader: &mut Reader<'_>) -> Option<Duration> {
+    let interval = reader.time("quotaAndLimits.quotaCenterCollectInterval");
+    reader.flag("quotaAndLimits.enabled").then_some(interval)
 }
 
 fn channels(reader: &mut Reader<'_>, number: u32) -> ChannelNaming {

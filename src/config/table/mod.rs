@@ -2,6 +2,7 @@
 //! meaning. From it come the typed settings, `config/milvus.yaml`, `config check`
 //! and the masking of secrets. A key that nothing reads does not stand here.
 
+mod quota;
 mod roles;
 mod shared;
 mod standby;
@@ -145,7 +146,7 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Known>> = LazyLock::new(
 
 /// The whole table, in the order of the sample file.
 pub fn items() -> impl Iterator<Item = &'static Item> {
-    let parts: [&'static [Item]; 11] = [
+    let parts: [&'static [Item]; 12] = [
         shared::STORE,
         shared::QUEUE,
         roles::ROOT_COORD,
@@ -156,6 +157,7 @@ pub fn items() -> impl Iterator<Item = &'static Item> {
         shared::LOG,
         shared::GRPC,
         shared::COMMON,
+        quota::QUOTA,
         standby::COMMON,
     ];
     parts.into_iter().flatten()

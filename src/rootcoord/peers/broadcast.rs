@@ -84,14 +84,14 @@ impl Term {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Broadcast {
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     patience: Patience,
     events: PeerEvents,
     term: Mutex<Arc<Term>>,
 }
 
 impl Broadcast {
-    pub(super) fn new(proxies: Proxies, patience: Patience, events: PeerEvents) -> Self {
+    pub(super) fn new(proxies: Arc<Proxies>, patience: Patience, events: PeerEvents) -> Self {
         let term = Mutex::new(Term::new(patience, events.clone()));
         Self { proxies, patience, events, term }
     }

@@ -1,6 +1,6 @@
 //! The carrier of [`Peers`]: gRPC, to whoever the sessions show.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -16,12 +16,14 @@ use crate::{
     rootcoord::{
         model::{Collection, Partition},
         peers::{
-            Called, Invalidation, PeerEvents, Peers, PolicyChange,
+            Called, Invalidation, PeerEvents, Peers, PerProxy, PolicyChange,
             broadcast::{Broadcast, Patience},
             coordinators::Coordinators,
             notices::{Method, Notice},
+            quota::QuotaCalls,
             sessions::Sessions,
         },
+        quota::Rates,
     },
     rpc::{
         clients::{ClientContext, DataCoordClient, Nodes, Proxies, QueryCoordClient, Target},
@@ -52,6 +54,7 @@ pub struct Clients {
     context: ClientContext,
     sessions: Mutex<Sessions>,
     broadcast: Broadcast,
+    quota: QuotaCalls,
     coordinators: Coordinators,
     events: PeerEvents,
 }
@@ -61,7 +64,7 @@ impl Clients {
     /// and own id are those of its identity at the time of a call.
     pub fn new(keys: Keys, context: ClientContext, settings: PeerSettings, events: PeerEvents) -> Self {
         let sessions = Sessions::new(keys);
-        let proxies = Proxies::new(sessions.proxies(), context.clone());
+        let proxies = Arc::new(Proxies::new(sessions.proxies(), context.clone()));
         let data_coord = Target::Coordinator(Role::DataCoord, sessions.data_coord());
         let query_coord = Target::Coordinator(Role::QueryCoord, sessions.query_coord());
         let coordinators = Coordinators {
@@ -70,8 +73,9 @@ impl Clients {
             within: settings.coordinators,
             events: events.clone(),
         };
-        let broadcast = Broadcast::new(proxies, settings.proxies, events.clone());
-        Self { context, sessions: Mutex::new(sessions), broadcast, coordinators, events }
+        let broadcast = Broadcast::new(Arc::clone(&proxies), settings.proxies, events.clone());
+        let quota = QuotaCalls::new(proxies, events.clone());
+        Self { context, sessions: Mutex::new(sessions), broadcast, quota, coordinators, events }
     }
 
     /// The proxies that have a session, for others who follow them.
@@ -149,6 +153,23 @@ impl Peers for Clients {
 
     fn partition_created<'a>(&'a self, partition: &'a Partition) -> Called<'a> {
         self.in_term(self.coordinators.partition_created(partition))
+    }
+
+    fn query_metrics(&self) -> Called<'_, String> {
+        self.in_term(self.coordinators.query_metrics())
+    }
+
+    fn data_metrics(&self) -> Called<'_, String> {
+        self.in_term(self.coordinators.data_metrics())
+    }
+
+    fn proxy_metrics(&self) -> BoxFuture<'_, PerProxy<String>> {
+        Box::pin(self.quota.metrics())
+    }
+
+    fn set_rates<'a>(&'a self, rates: &'a Rates) -> BoxFuture<'a, PerProxy<()>> {
+        let now = self.context.clock.wall();
+        Box::pin(self.quota.set_rates(rates, now))
     }
 
     fn end(&self) -> BoxFuture<'_, ()> {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use milvus_proto::common::{ErrorCode, Status};
+use milvus_proto::{
+    common::{ErrorCode, Status},
+    milvus::GetMetricsResponse,
+};
 
 use crate::{
     ids::{CollectionId, PartitionId, ServerId},
     rootcoord::{
         model::{Collection, Partition},
-        peers::{PeerEvents, requests},
+        peers::{PeerEvents, quota, requests},
     },
     rpc::{
         clients::{DataCoordClient, QueryCoordClient},
@@ -149,6 +152,32 @@ impl Coordinators {
         self.events.synced(partition);
         Ok(())
     }
+
+    pub(super) async fn query_metrics(&self) -> Result<String, MilvusError> {
+        let answer = self
+            .query_coord
+            .call(METRICS, requests::system_info(), async |mut stub, request| stub.get_metrics(request).await)
+            .await?;
+        metrics("Query", answer)
+    }
+
+    pub(super) async fn data_metrics(&self) -> Result<String, MilvusError> {
+        let answer = self
+            .data_coord
+            .call(METRICS, requests::system_info(), async |mut stub, request| stub.get_metrics(request).await)
+            .await?;
+        metrics("Data", answer)
+    }
+}
+
+/// How long a coordinator may take to tell of its nodes, each of which it asks.
+const METRICS: Duration = Duration::from_secs(10);
+
+fn metrics(cluster: &str, answer: GetMetricsResponse) -> Result<String, MilvusError> {
+    quota::told(answer).map_err(|error| {
+        let reason = error.reason();
+        MilvusError::plain(format!("quotaCenter get {cluster} cluster failed, err = {reason}"))
+    })
 }
 
 /// What else says that there is nothing to release. Querycoord 2.3.5 answers success then.

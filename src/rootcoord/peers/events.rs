@@ -49,6 +49,9 @@ impl PeerEvents {
             Method::Refresh => {
                 warn!("proxy client is empty, RefreshPrivilegeInfoCache will not send to any client");
             }
+            Method::Metrics | Method::Rates => {
+                warn!("proxy client is empty, {} will not send to any client", method.name());
+            }
         }
     }
 

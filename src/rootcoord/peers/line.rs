@@ -210,7 +210,7 @@ impl Line {
                 Err(error) => Heard::Refused(match method {
                     Method::Invalidate => failed(method, self.proxy, &error.to_string()),
                     // Milvus passes this one on as it is.
-                    Method::Refresh => error,
+                    Method::Refresh | Method::Metrics | Method::Rates => error,
                 }),
             },
             Err(ClientError::NoNode { .. }) => Heard::Gone,

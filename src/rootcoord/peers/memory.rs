@@ -6,20 +6,21 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    ids::{CollectionId, PartitionId},
+    ids::{CollectionId, PartitionId, ServerId},
     net::BoxFuture,
     rootcoord::{
         model::{Collection, Partition},
-        peers::{Called, Invalidation, Peers, PolicyChange},
+        peers::{Called, Invalidation, Peers, PerProxy, PolicyChange},
+        quota::Rates,
     },
     rpc::merr::MilvusError,
 };
 
 /// A call, as it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Call {
     Invalidate(Invalidation),
     RefreshPolicy(PolicyChange),
@@ -30,6 +31,10 @@ pub(crate) enum Call {
     ReleaseCollection(CollectionId),
     ReleasePartitions(CollectionId, Vec<PartitionId>),
     PartitionCreated(CollectionId, PartitionId),
+    QueryMetrics,
+    DataMetrics,
+    ProxyMetrics,
+    SetRates(Rates),
 }
 
 /// A call without what it was about.
@@ -44,6 +49,10 @@ pub(crate) enum CallKind {
     ReleaseCollection,
     ReleasePartitions,
     PartitionCreated,
+    QueryMetrics,
+    DataMetrics,
+    ProxyMetrics,
+    SetRates,
 }
 
 impl Call {
@@ -58,6 +67,10 @@ impl Call {
             Self::ReleaseCollection(_) => CallKind::ReleaseCollection,
             Self::ReleasePartitions(..) => CallKind::ReleasePartitions,
             Self::PartitionCreated(..) => CallKind::PartitionCreated,
+            Self::QueryMetrics => CallKind::QueryMetrics,
+            Self::DataMetrics => CallKind::DataMetrics,
+            Self::ProxyMetrics => CallKind::ProxyMetrics,
+            Self::SetRates(_) => CallKind::SetRates,
         }
     }
 }
@@ -75,6 +88,10 @@ pub(crate) struct MemoryPeers {
     calls: Mutex<Vec<Call>>,
     acts: Mutex<BTreeMap<CallKind, VecDeque<Act>>>,
     garbage_is_gone: AtomicBool,
+    /// What querycoord, datacoord and the only proxy tell of themselves.
+    metrics: Mutex<[String; 3]>,
+    /// How often it was called.
+    called: watch::Sender<usize>,
     ended: AtomicBool,
 }
 
@@ -84,6 +101,8 @@ impl Default for MemoryPeers {
             calls: Mutex::default(),
             acts: Mutex::default(),
             garbage_is_gone: AtomicBool::new(true),
+            metrics: Mutex::new(["{}"; 3].map(str::to_owned)),
+            called: watch::Sender::default(),
             ended: AtomicBool::new(false),
         }
     }
@@ -118,6 +137,31 @@ impl MemoryPeers {
         self.garbage_is_gone.store(gone, Ordering::SeqCst);
     }
 
+    /// What querycoord, datacoord and the only proxy, which is 5, tell of themselves from now on.
+    pub(crate) fn set_metrics(&self, of: CallKind, json: &str) {
+        let place = match of {
+            CallKind::QueryMetrics => 0,
+            CallKind::DataMetrics => 1,
+            CallKind::ProxyMetrics => 2,
+            other => panic!("{other:?} asks for none"),
+        };
+        self.metrics.lock()[place] = json.to_owned();
+    }
+
+    /// Waits until a call is so that was not [taken](Self::take_calls) yet.
+    pub(crate) async fn heard(&self, is_it: impl Fn(&Call) -> bool) {
+        let mut called = self.called.subscribe();
+        while !self.calls.lock().iter().any(&is_it) {
+            called.changed().await.expect("they live");
+        }
+    }
+
+    /// The rates that proxies were told, time after time.
+    pub(crate) fn take_rates(&self) -> Vec<Rates> {
+        let rates = |call| if let Call::SetRates(rates) = call { Some(rates) } else { None };
+        self.take_calls().into_iter().filter_map(rates).collect()
+    }
+
     /// Whether the term was ended.
     pub(crate) fn ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
@@ -127,6 +171,7 @@ impl MemoryPeers {
         Box::pin(async move {
             let kind = call.kind();
             self.calls.lock().push(call);
+            self.called.send_modify(|number| *number += 1);
             let act = self.acts.lock().get_mut(&kind).and_then(VecDeque::pop_front);
             match act {
                 None => Ok(()),
@@ -188,6 +233,29 @@ impl Peers for MemoryPeers {
 
     fn partition_created<'a>(&'a self, partition: &'a Partition) -> Called<'a> {
         self.call(Call::PartitionCreated(partition.collection, partition.id))
+    }
+
+    fn query_metrics(&self) -> Called<'_, String> {
+        let called = self.call(Call::QueryMetrics);
+        Box::pin(async move { called.await.map(|()| self.metrics.lock()[0].clone()) })
+    }
+
+    fn data_metrics(&self) -> Called<'_, String> {
+        let called = self.call(Call::DataMetrics);
+        Box::pin(async move { called.await.map(|()| self.metrics.lock()[1].clone()) })
+    }
+
+    fn proxy_metrics(&self) -> BoxFuture<'_, PerProxy<String>> {
+        let called = self.call(Call::ProxyMetrics);
+        Box::pin(async move {
+            let told = called.await.map(|()| self.metrics.lock()[2].clone());
+            vec![(ServerId(5), told)]
+        })
+    }
+
+    fn set_rates<'a>(&'a self, rates: &'a Rates) -> BoxFuture<'a, PerProxy<()>> {
+        let called = self.call(Call::SetRates(rates.clone()));
+        Box::pin(async move { vec![(ServerId(5), called.await)] })
     }
 
     fn end(&self) -> BoxFuture<'_, ()> {

@@ -25,6 +25,7 @@ mod line;
 pub(crate) mod memory;
 mod nobody;
 mod notices;
+mod quota;
 mod requests;
 mod sessions;
 #[cfg(test)]
@@ -42,9 +43,12 @@ pub use self::{
 };
 
 use crate::{
-    ids::{CollectionId, PartitionId},
+    ids::{CollectionId, PartitionId, ServerId},
     net::BoxFuture,
-    rootcoord::model::{Collection, Partition},
+    rootcoord::{
+        model::{Collection, Partition},
+        quota::Rates,
+    },
     rpc::merr::MilvusError,
     tso::hybrid::Timestamp,
 };
@@ -80,6 +84,9 @@ pub enum PolicyChange {
 
 /// A call's end: the error is worded as Milvus's client words it.
 pub type Called<'a, T = ()> = BoxFuture<'a, Result<T, MilvusError>>;
+
+/// What came of a call to each proxy that has a session.
+pub type PerProxy<T> = Vec<(ServerId, Result<T, MilvusError>)>;
 
 /// See the module. Every call ends within a bounded time; none is repeated beyond the
 /// ladder of Milvus's clients, except that proxies are told until they have been told.
@@ -147,6 +154,26 @@ pub trait Peers: Send + Sync + fmt::Debug {
     /// # Errors
     /// Not done, or not known.
     fn partition_created<'a>(&'a self, partition: &'a Partition) -> Called<'a>;
+
+    /// What querycoord tells of its nodes, as JSON.
+    ///
+    /// # Errors
+    /// Not known.
+    fn query_metrics(&self) -> Called<'_, String>;
+
+    /// What datacoord tells of its nodes and of the data, as JSON.
+    ///
+    /// # Errors
+    /// Not known.
+    fn data_metrics(&self) -> Called<'_, String>;
+
+    /// What each proxy tells of itself, as JSON. One that does not answer holds up the others for a
+    /// bounded time, and the next time for a shorter one.
+    fn proxy_metrics(&self) -> BoxFuture<'_, PerProxy<String>>;
+
+    /// Has each proxy let through its part of these rates, and forget those of other collections.
+    /// The same waiting as [`proxy_metrics`](Self::proxy_metrics).
+    fn set_rates<'a>(&'a self, rates: &'a Rates) -> BoxFuture<'a, PerProxy<()>>;
 
     /// The term is over: what is under way ends as cancelled, and nothing is told again.
     /// Returns when nothing of it runs any more. Later calls belong to the next term.

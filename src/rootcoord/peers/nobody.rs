@@ -1,9 +1,13 @@
 //! A cluster of nobody but rootcoord.
 
-use super::{Called, Invalidation, Peers, PolicyChange};
+use super::{Called, Invalidation, Peers, PerProxy, PolicyChange};
 use crate::{
     ids::{CollectionId, PartitionId},
-    rootcoord::model::{Collection, Partition},
+    net::BoxFuture,
+    rootcoord::{
+        model::{Collection, Partition},
+        quota::Rates,
+    },
     rpc::merr::{Kind, MilvusError},
 };
 
@@ -55,5 +59,21 @@ impl Peers for Nobody {
 
     fn partition_created<'a>(&'a self, _: &'a Partition) -> Called<'a> {
         nobody()
+    }
+
+    fn query_metrics(&self) -> Called<'_, String> {
+        nobody()
+    }
+
+    fn data_metrics(&self) -> Called<'_, String> {
+        nobody()
+    }
+
+    fn proxy_metrics(&self) -> BoxFuture<'_, PerProxy<String>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn set_rates<'a>(&'a self, _: &'a Rates) -> BoxFuture<'a, PerProxy<()>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }

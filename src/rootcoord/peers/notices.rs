@@ -103,6 +103,10 @@ pub(super) enum Method {
     Invalidate,
     /// `RefreshPolicyInfoCache`
     Refresh,
+    /// `GetProxyMetrics`
+    Metrics,
+    /// `SetRates`
+    Rates,
 }
 
 impl Method {
@@ -111,6 +115,8 @@ impl Method {
         match self {
             Self::Invalidate => "InvalidateCollectionMetaCache",
             Self::Refresh => "RefreshPolicyInfoCache",
+            Self::Metrics => "GetMetrics",
+            Self::Rates => "SetRates",
         }
     }
 }

@@ -5,16 +5,20 @@ use milvus_proto::{
     common::{KeyDataPair, KeyValuePair, MsgBase, MsgType},
     data::{AlterCollectionRequest, GcConfirmRequest, WatchChannelsRequest},
     index::DropIndexRequest,
-    proxy::{InvalidateCollMetaCacheRequest, RefreshPolicyInfoCacheRequest},
+    internal,
+    milvus::GetMetricsRequest,
+    proxy::{CollectionRate, InvalidateCollMetaCacheRequest, RefreshPolicyInfoCacheRequest, SetRatesRequest},
     query::{ReleaseCollectionRequest, ReleasePartitionsRequest, SyncNewCreatedPartitionRequest},
     schema::CollectionSchema,
 };
 
 use crate::{
+    clock::UnixNanos,
     ids::{CollectionId, PartitionId, ServerId},
     rootcoord::{
         model::{Collection, Partition},
         peers::{PolicyChange, notices::Notice},
+        quota::{NO_LIMIT, Rates},
     },
     tso::hybrid::Timestamp,
 };
@@ -127,6 +131,31 @@ pub(super) fn partition_created(partition: &Partition) -> SyncNewCreatedPartitio
         base: base(MsgType::ReleasePartitions),
         collection_id: partition.collection.0,
         partition_id: partition.id.0,
+    }
+}
+
+/// Everything that a component tells of itself and of its nodes.
+pub(super) fn system_info() -> GetMetricsRequest {
+    GetMetricsRequest { base: None, request: r#"{"metric_type":"system_info"}"#.to_owned() }
+}
+
+/// To each of so many proxies. What they let through together is what `rates` say.
+pub(super) fn set_rates(rates: &Rates, proxies: usize, now: UnixNanos) -> SetRatesRequest {
+    let share = |rate: f64| if rate == NO_LIMIT { rate } else { rate / proxies.max(1) as f64 };
+    let collections = rates.iter().map(|(collection, it)| CollectionRate {
+        collection: collection.0,
+        rates: it
+            .rates
+            .iter()
+            .map(|(kind, rate)| internal::Rate { rt: kind.to_wire().into(), r: share(*rate) })
+            .collect(),
+        states: it.denied.keys().map(|access| access.to_wire().into()).collect(),
+        codes: it.denied.values().map(|reason| reason.to_wire().into()).collect(),
+    });
+    let now = Timestamp::at_milli(now.millis()).0;
+    SetRatesRequest {
+        base: Some(MsgBase { msg_id: now.cast_signed(), timestamp: now, ..MsgBase::default() }),
+        rates: collections.collect(),
     }
 }
 
