@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{kind::Value, live::Live};
 use crate::rootcoord::quota::{
-    Bounds, DiskQuotas, GrowingLimits, Levels, LimitSource, Limits, MemoryLimits, NO_LIMIT, QueueLimits, Rate,
-    megabytes,
+    Bounds, DiskQuotas, GrowingLimits, Levels, LimitSource, Limits, MemoryLimits, NO_LIMIT, QueueLimits,
+    Rate, megabytes,
 };
 
 impl LimitSource for Live {
@@ -187,10 +187,8 @@ mod tests {
 
     #[test]
     fn more_than_can_be_counted_is_no_limit() {
-        let limits = read(&format!(
-            "quotaAndLimits: {{dml: {{enabled: true, insertRate: {{max: {}}}}}}}",
-            f64::MAX
-        ));
+        let limits =
+            read(&format!("quotaAndLimits: {{dml: {{enabled: true, insertRate: {{max: {}}}}}}}", f64::MAX));
         assert_eq!(limits.bounds(Rate::Insert).most, NO_LIMIT);
     }
 

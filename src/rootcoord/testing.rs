@@ -33,6 +33,7 @@ use crate::{
         failure::Failure,
         keys::RequestId,
         peers::memory::MemoryPeers,
+        quota::QuotaSettings,
         serving::Tenure,
         tick::TickEvents,
     },
@@ -69,6 +70,8 @@ pub(crate) struct Bed {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) queue: Arc<MemoryQueue>,
     pub(crate) peers: Arc<MemoryPeers>,
+    /// Whether, and how, proxies are told limits.
+    pub(crate) quota: Option<QuotaSettings>,
 }
 
 /// One of them.
@@ -85,14 +88,16 @@ impl Bed {
     pub(crate) fn new() -> Self {
         let begun = tokio::time::Instant::now();
         let clock = Arc::new(TestClock { begun, offset_millis: 0.into() });
-        Self { store: Arc::default(), clock, queue: Arc::default(), peers: Arc::default() }
+        Self { store: Arc::default(), clock, queue: Arc::default(), peers: Arc::default(), quota: None }
     }
 
     pub(crate) fn instance(&self) -> Instance {
         let metrics = Metrics::new(Role::RootCoord, &*self.clock);
         let events = RootCoordEvents::new(Events::new(Role::RootCoord, metrics));
-        let settings =
-            RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), Duration::from_secs(5));
+        let settings = RootCoordSettings {
+            quota: self.quota.clone(),
+            ..RootCoordSettings::new("by-dev/meta".to_owned(), "by-dev/kv".to_owned(), Duration::from_secs(5))
+        };
         let ticks = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &*self.clock));
         let reach = Reach {
             queue: self.queue.clone(),

@@ -5,6 +5,7 @@
 
 mod faults;
 mod hello;
+mod limits;
 mod workload;
 
 use milvus_coord_testbed::cluster::Rootcoord;

@@ -37,10 +37,12 @@ const SETS: [&str; 4] = [
 ];
 
 /// Messages by whose field they are called in a list.
-const ELEMENTS: [(&str, &str); 3] = [
+const ELEMENTS: [(&str, &str); 5] = [
     ("milvus.proto.common.KeyValuePair", "key"),
     ("milvus.proto.common.KeyDataPair", "key"),
     ("milvus.proto.schema.FieldSchema", "name"),
+    ("milvus.proto.proxy.CollectionRate", "collection"),
+    ("milvus.proto.internal.Rate", "rt"),
 ];
 
 /// Ids and timestamps that were given out and stand for nothing.
@@ -193,7 +195,16 @@ fn own_name(element: &Value) -> Option<String> {
     let message = element.as_message()?;
     let kind = message.descriptor();
     let (_, field) = ELEMENTS.iter().find(|(name, _)| *name == kind.full_name())?;
-    message.get_field_by_name(field)?.as_str().map(str::to_owned)
+    let name = message.get_field_by_name(field)?;
+    match &*name {
+        Value::String(name) => Some(name.clone()),
+        Value::I64(id) => Some(id.to_string()),
+        Value::EnumNumber(number) => match kind.get_field_by_name(field)?.kind() {
+            Kind::Enum(kind) => kind.get_value(*number).map(|known| known.name().to_owned()),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn text_of(key: &MapKey) -> String {

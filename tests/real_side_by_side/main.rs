@@ -11,6 +11,7 @@ mod calls;
 mod differences;
 mod fields;
 mod peers;
+mod quotas;
 mod reading;
 mod run;
 mod side;

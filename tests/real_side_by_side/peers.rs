@@ -134,12 +134,21 @@ pub(crate) struct Known {
     pub(crate) created: u64,
 }
 
+/// What the others tell of themselves when they are asked for metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    pub(crate) data_coord: serde_json::Value,
+    pub(crate) query_coord: serde_json::Value,
+    pub(crate) proxy: serde_json::Value,
+}
+
 #[derive(Debug, Default)]
 struct Memory {
     heard: Vec<Heard>,
     collections: BTreeMap<String, Known>,
     partitions: Vec<i64>,
     refusals: BTreeMap<&'static str, Refusal>,
+    figures: Option<Figures>,
 }
 
 /// The peers of one side. Dropping them ends them.
@@ -189,12 +198,10 @@ impl Player {
     fn usual(&self, method: &str) -> Bytes {
         match method {
             "GetComponentStates" => states(self.peer, StateCode::Healthy),
-            // So much that the real one goes on to send rates.
             "GetMetrics" | "GetProxyMetrics" => {
-                let response = format!(r#"{{"cluster":{{"self":{{"id":{}}}}}}}"#, self.peer.id());
                 let answer = GetMetricsResponse {
                     status: Some(Outcome::default()),
-                    response,
+                    response: self.figures(),
                     component_name: format!("{:?}", self.peer),
                 };
                 answer.encode_to_vec().into()
@@ -202,6 +209,22 @@ impl Player {
             // Success, and whatever else is asked for: no.
             _ => Bytes::new(),
         }
+    }
+}
+
+impl Player {
+    /// At first so much that rates are sent.
+    fn figures(&self) -> String {
+        let memory = self.memory.lock();
+        let Some(figures) = &memory.figures else {
+            return format!(r#"{{"cluster":{{"self":{{"id":{}}}}}}}"#, self.peer.id());
+        };
+        let figures = match self.peer {
+            Peer::DataCoord => &figures.data_coord,
+            Peer::QueryCoord => &figures.query_coord,
+            Peer::Proxy => &figures.proxy,
+        };
+        figures.to_string()
     }
 }
 
@@ -271,6 +294,11 @@ impl Peers {
     /// What they were asked since this was asked last.
     pub(crate) fn take(&self) -> Vec<Heard> {
         std::mem::take(&mut self.memory.lock().heard)
+    }
+
+    /// Until told otherwise, the others tell that of themselves.
+    pub(crate) fn figures(&self, figures: Figures) {
+        self.memory.lock().figures = Some(figures);
     }
 
     /// Until told otherwise, that method is answered so by everybody.

@@ -9,7 +9,7 @@ use milvus_proto::etcd::{CollectionInfo, CollectionState, PartitionInfo, Partiti
 use tokio::sync::OnceCell;
 
 use crate::{
-    calls, fields, reading,
+    calls, fields, quotas, reading,
     side::{Kind, Side},
     store::{self, TOMBSTONE},
     topics,
@@ -116,9 +116,13 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
     settle(&side).await;
     progress.say("what follows is done");
 
+    let mut limits = quotas::play(&side).await;
+    progress.say("limits were told");
+
     let topics = side.topics().await;
     let keys = side.keys().await;
     let mut background = side.background();
+    background.append(&mut limits);
     let mut names = Names::new(side.replacements());
     store::name(&keys, &mut names);
     side.peers.name(&mut names);
@@ -210,9 +214,7 @@ async fn settle(side: &Side) {
             _ => {}
         }
     }
-    if side.kind == Kind::Real {
-        side.asked("the rates", |heard| heard.method == "SetRates").await;
-    }
+    side.asked("the rates", |heard| heard.method == "SetRates").await;
     side.asked("the policy", |heard| heard.method == "RefreshPolicyInfoCache").await;
 }
 

@@ -32,6 +32,7 @@ use crate::{
     calls::Call,
     fields::{self, Field, ROOT_COORD},
     peers::{Heard, Peer, Peers, SOON},
+    quotas,
     transcript::Section,
     wire,
 };
@@ -210,6 +211,26 @@ impl Side {
         }
     }
 
+    /// Waits until a peer is asked something from now on.
+    pub(crate) async fn next(&self, what: &str, is_it: impl Fn(&Heard) -> bool) -> Heard {
+        self.keep_background(self.peers.take());
+        self.peers.hear(what, &is_it).await;
+        let heard = self.peers.take();
+        let found = heard.iter().find(|heard| is_it(heard)).cloned();
+        self.keep_background(heard);
+        found.expect("it was heard")
+    }
+
+    /// Sets a setting while the rootcoord runs, or takes that back.
+    pub(crate) async fn set_live(&self, key: &str, value: Option<&str>) {
+        let (mut store, key) = (self.store.clone(), format!("{ROOT}/config/{key}"));
+        match value {
+            Some(value) => store.put(key, value, None).await.map(|_| ()),
+            None => store.delete(key, None).await.map(|_| ()),
+        }
+        .expect("etcd takes it");
+    }
+
     /// Every key of the cluster.
     pub(crate) async fn keys(&self) -> Vec<(String, Vec<u8>)> {
         let options = GetOptions::new().with_prefix();
@@ -311,7 +332,8 @@ fn plan(kind: Kind, oracle: &Oracle, cluster: &RealCluster, etcd: &Etcd, run: &P
             .set("common.activeStandby.runDirectory", run.display())
             .set("common.activeStandby.leaseSeconds", LEASE),
     };
-    LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value))
+    let plan = LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
+    quotas::LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value))
 }
 
 /// One section each. In an order of their own: in which order they were asked is in the answer.

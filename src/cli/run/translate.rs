@@ -111,9 +111,7 @@ pub(in crate::cli) fn root_coord(settings: &Settings, live: &Live, keys: &Keys) 
         tick_interval: own.time_tick_interval,
         messages: own.messages,
         defaults: Arc::new(Defaults::default().with(&own.builtin_roles)),
-        quota: own
-            .quota_interval
-            .map(|interval| QuotaSettings { interval, limits: Arc::new(live.clone()) }),
+        quota: own.quota_interval.map(|interval| QuotaSettings { interval, limits: Arc::new(live.clone()) }),
         ..RootCoordSettings::new(keys.meta().to_owned(), keys.kv().to_owned(), settings.active_standby.lease)
     }
 }

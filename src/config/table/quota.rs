@@ -24,13 +24,22 @@ macro_rules! rate {
             number(
                 concat!("quotaAndLimits.", $prefix, ".max"),
                 "-1",
-                concat!("The same in all. ", $unit, "; negative: no limit."),
+                concat!(
+                    "How much of ",
+                    $what,
+                    " in all, which proxies see to. ",
+                    $unit,
+                    "; negative: no limit."
+                ),
             ),
             number(
                 concat!("quotaAndLimits.", $prefix, ".collection.max"),
                 "-1",
                 concat!(
-                    "How much of ", $what, " in each collection that says nothing else. ", $unit,
+                    "How much of ",
+                    $what,
+                    " in each collection that says nothing else. ",
+                    $unit,
                     "; negative: as much as in all."
                 ),
             ),

@@ -108,3 +108,6 @@ pub(super) fn told(answer: GetMetricsResponse) -> Result<String, MilvusError> {
 fn failed(method: Method, proxy: ServerId, error: &MilvusError) -> MilvusError {
     MilvusError::plain(format!("{} failed, proxyID = {proxy}, err = {error}", method.name()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,9 @@ use milvus_proto::{
         data_coord_server::{DataCoord, DataCoordServer},
     },
     index::DropIndexRequest,
+    milvus::{GetMetricsRequest, GetMetricsResponse},
     proxy::{
-        InvalidateCollMetaCacheRequest, RefreshPolicyInfoCacheRequest,
+        InvalidateCollMetaCacheRequest, RefreshPolicyInfoCacheRequest, SetRatesRequest,
         proxy_server::{Proxy, ProxyServer},
     },
     query::{
@@ -33,7 +34,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
-use super::{Clients, Patience, PeerEvents, PeerSettings, requests::Told};
+use super::{Clients, Patience, PeerEvents, PeerSettings};
 use crate::{
     clock::SystemClock,
     election::{observer::MirrorListener as _, standing::Standing},
@@ -163,6 +164,15 @@ impl<T: Clone + Send + Sync> Toy<T> {
     }
 }
 
+/// What a proxy was told, or asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    Invalidate(InvalidateCollMetaCacheRequest),
+    Refresh(RefreshPolicyInfoCacheRequest),
+    Metrics(GetMetricsRequest),
+    Rates(SetRatesRequest),
+}
+
 #[tonic::async_trait]
 impl Proxy for Toy<Told> {
     async fn invalidate_collection_meta_cache(
@@ -178,6 +188,25 @@ impl Proxy for Toy<Told> {
     ) -> Result<Response<Outcome>, Status> {
         self.take(request, Told::Refresh).await.map(Response::new)
     }
+
+    async fn get_proxy_metrics(
+        &self,
+        request: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        self.take(request, Told::Metrics).await.map(metrics)
+    }
+
+    async fn set_rates(&self, request: Request<SetRatesRequest>) -> Result<Response<Outcome>, Status> {
+        self.take(request, Told::Rates).await.map(Response::new)
+    }
+}
+
+/// What a toy tells of itself.
+pub(super) const FIGURES: &str = r#"{"figures": "some"}"#;
+
+fn metrics(status: Outcome) -> Response<GetMetricsResponse> {
+    let (response, component_name) = (FIGURES.to_owned(), "toy".to_owned());
+    Response::new(GetMetricsResponse { status: Some(status), response, component_name })
 }
 
 /// What a coordinator was asked.
@@ -190,6 +219,7 @@ pub(super) enum Asked {
     ReleaseCollection(ReleaseCollectionRequest),
     ReleasePartitions(ReleasePartitionsRequest),
     PartitionCreated(SyncNewCreatedPartitionRequest),
+    Metrics(GetMetricsRequest),
 }
 
 #[tonic::async_trait]
@@ -222,6 +252,13 @@ impl DataCoord for Toy<Asked> {
         let status = self.take(request, Asked::GcConfirm).await?;
         Ok(Response::new(GcConfirmResponse { status: Some(status), gc_finished }))
     }
+
+    async fn get_metrics(
+        &self,
+        request: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        self.take(request, Asked::Metrics).await.map(metrics)
+    }
 }
 
 #[tonic::async_trait]
@@ -245,6 +282,13 @@ impl QueryCoord for Toy<Asked> {
         request: Request<SyncNewCreatedPartitionRequest>,
     ) -> Result<Response<Outcome>, Status> {
         self.take(request, Asked::PartitionCreated).await.map(Response::new)
+    }
+
+    async fn get_metrics(
+        &self,
+        request: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        self.take(request, Asked::Metrics).await.map(metrics)
     }
 }
 

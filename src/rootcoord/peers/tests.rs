@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Forget, Invalidation, Patience, Peers as _, PolicyChange,
-    requests::Told,
-    testing::{A, B, Bed, Mood, OWN, Toy, refusal, until},
+    testing::{A, B, Bed, Mood, OWN, Told, Toy, refusal, until},
 };
 use crate::{
     ids::CollectionId,
@@ -53,6 +52,7 @@ fn in_short(told: Vec<Told>) -> Vec<(u64, String)> {
                 (ts, format!("{}{}", request.collection_name, request.collection_id))
             }
             Told::Refresh(_) => (0, "policy".to_owned()),
+            Told::Metrics(_) | Told::Rates(_) => panic!("nobody has limits here"),
         })
         .collect()
 }

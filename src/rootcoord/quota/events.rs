@@ -189,3 +189,92 @@ fn say(note: &Note) {
 fn numbers(collections: &[CollectionId]) -> Vec<i64> {
     collections.iter().map(|collection| collection.0).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock as _,
+        ids::{Role, ServerId},
+        rootcoord::quota::CollectionRates,
+        telemetry::{
+            log::LogLevel,
+            metrics::Metrics,
+            testing::{Stopped, lines_of},
+        },
+    };
+
+    fn events() -> (Events, QuotaEvents) {
+        let events = Events::new(Role::RootCoord, Metrics::new(Role::RootCoord, &Stopped));
+        (events.clone(), QuotaEvents::new(events))
+    }
+
+    #[test]
+    fn milvus_s_lines_come_at_a_bearable_rate() {
+        let (_, events) = events();
+        let collections = vec![CollectionId(1), CollectionId(2)];
+        let memory = |role, full| Note::Memory {
+            role,
+            node: ServerId(9),
+            collections: collections.clone(),
+            level: 0.99,
+            mark: 0.95,
+            full,
+        };
+        let denied = Note::Denied(Access::Writing, Reason::MemoryQuotaExhausted, collections.clone());
+        let notes = vec![memory(NodeRole::QueryNode, true), memory(NodeRole::DataNode, false), denied];
+        let verdict = Verdict { notes, ..Verdict::default() };
+        let lines = lines_of(LogLevel::Info, || {
+            events.started(Duration::from_secs(3));
+            events.not_collected(&"no answer");
+            events.not_calculated(&"no timestamp");
+            events.not_set(&"refused");
+            let now = Stopped.boot();
+            for seconds in [0, 3, 6, 9] {
+                events.decided(&verdict, now + Duration::from_secs(seconds));
+            }
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"[INFO] ["Start QuotaCenter"] [collectInterval/s=3]"#,
+                r#"[WARN] ["quotaCenter sync metrics failed"] [error="no answer"]"#,
+                r#"[WARN] ["quotaCenter calculate rates failed"] [error="no timestamp"]"#,
+                r#"[WARN] ["quotaCenter setRates failed"] [error=refused]"#,
+                r#"[WARN] ["QuotaCenter: QueryNode memory to high water level"] [Node=querynode-9] [collections="[1, 2]"] [memoryWaterLevel=0.99] [memoryHighWaterLevel=0.95]"#,
+                r#"[WARN] ["QuotaCenter: DataNode memory to low water level, limit writing rate"] [Node=datanode-9] [collections="[1, 2]"] [memoryWaterLevel=0.99] [memoryLowWaterLevel=0.95]"#,
+                r#"[WARN] ["QuotaCenter force to deny writing"] [collectionIDs="[1, 2]"] [reason=MemoryQuotaExhausted]"#,
+            ]
+        );
+        let again = lines_of(LogLevel::Info, || {
+            events.decided(&verdict, Stopped.boot() + Duration::from_secs(10));
+        });
+        assert_eq!(again.len(), 3, "{again:?}");
+    }
+
+    #[test]
+    fn figures_are_those_of_the_last_round_and_end_with_the_term() {
+        let (events, quota) = events();
+        let metrics = &events.metrics().rootcoord;
+        let state = |name| metrics.quota_states.with_label_values(&[name]).get();
+        let mut verdict = Verdict::default();
+        let mut rates = CollectionRates::default();
+        rates.deny(Access::Writing, Reason::DiskQuotaExhausted);
+        verdict.rates.insert(CollectionId(1), rates);
+        verdict.factors.insert(CollectionId(1), 0.25);
+        verdict.delays.insert((NodeRole::DataNode, ServerId(9)), Duration::from_millis(1_500));
+        quota.decided(&verdict, Stopped.boot());
+        assert_eq!(
+            [state("DiskQuotaExhausted"), state("MemoryQuotaExhausted"), state("TimeTickLongDelay")],
+            [1, 0, 0]
+        );
+        assert_eq!(metrics.rate_limit_ratio.with_label_values(&["1"]).get(), 0.75);
+        assert_eq!(metrics.time_tick_delay.with_label_values(&["datanode", "9"]).get(), 1_500.0);
+        quota.decided(&Verdict::default(), Stopped.boot());
+        assert_eq!(state("DiskQuotaExhausted"), 0);
+        drop(quota);
+        let shown = events.metrics().render(&Default::default());
+        assert!(!shown.contains("milvus_rootcoord_quota_states{"), "{shown}");
+        assert!(!shown.contains("milvus_rootcoord_rate_limit_ratio{"), "{shown}");
+    }
+}

@@ -98,11 +98,8 @@ impl QuotaWorker {
 
     /// Asks everybody at once. `None`: too little is known, or known too long.
     async fn collect(&self, collected: &mut Collected) -> Option<Metrics> {
-        let (query_coord, data_coord, proxies) = tokio::join!(
-            self.peers.query_metrics(),
-            self.peers.data_metrics(),
-            self.peers.proxy_metrics()
-        );
+        let (query_coord, data_coord, proxies) =
+            tokio::join!(self.peers.query_metrics(), self.peers.data_metrics(), self.peers.proxy_metrics());
         let now = self.clock.boot();
         if let Some(told) = self.read(query_coord, metrics::of_query_coord) {
             collected.query_nodes(told, now);

@@ -11,6 +11,8 @@ use milvus_proto::{
     schema::{CollectionSchema, DataType, FieldSchema, ValueField, value_field::Data},
 };
 
+use crate::quotas;
+
 use super::{
     Call, base, call, create, create_alias, databases, describe, drop, field, later, pair, schema, show,
 };
@@ -95,7 +97,11 @@ fn created() -> Vec<Call> {
         ),
         create_call(
             "create films",
-            CreateCollectionRequest { shards_num: 0, ..create("default", &schema("films")) },
+            CreateCollectionRequest {
+                shards_num: 0,
+                properties: quotas::OWN.iter().map(|(key, value)| pair(key, value)).collect(),
+                ..create("default", &schema("films"))
+            },
         ),
         create_call("create notes in db1", create("db1", &schema("notes"))),
     ]

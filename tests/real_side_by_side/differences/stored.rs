@@ -7,14 +7,8 @@ const SNAPSHOTS: &str = "by-dev/meta/snapshots/root-coord";
 
 /// Ours sees to it without being told to by a call.
 pub(crate) fn peers() -> Vec<Difference> {
-    all([
-        Because::new("datacoord is asked at once whether the data are gone, not after twenty minutes")
-            .ours_alone("DataCoord/GcConfirm of *"),
-        Because::new("rates come with the quota center, which is not there yet")
-            .real_alone("*/GetMetrics")
-            .real_alone("Proxy/GetProxyMetrics")
-            .real_alone("Proxy/SetRates"),
-    ])
+    all([Because::new("datacoord is asked at once whether the data are gone, not after twenty minutes")
+        .ours_alone("DataCoord/GcConfirm of *")])
 }
 
 pub(crate) fn keys() -> Vec<Difference> {
