@@ -189,6 +189,9 @@ pub(crate) async fn play(side: &Side) -> Vec<Section> {
         side.peers.figures(scene.figures());
         told.push(second(side, name, |heard| is_of(heard, number)).await);
     }
+    // Otherwise it is not there any more, and says nothing of itself.
+    let least = (format!("rates[{own}].rates[DMLInsert].r"), (3 * MB / 2).to_string());
+    assert!(told.iter().any(|section| section.fields.contains(&least)), "{own} has no limits of its own");
     for (name, key, state) in [
         ("nobody may write", "limitWriting", "DenyToWrite"),
         ("nobody may read", "limitReading", "DenyToRead"),

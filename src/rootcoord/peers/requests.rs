@@ -136,7 +136,10 @@ pub(super) fn partition_created(partition: &Partition) -> SyncNewCreatedPartitio
 
 /// Everything that a component tells of itself and of its nodes.
 pub(super) fn system_info() -> GetMetricsRequest {
-    GetMetricsRequest { base: None, request: r#"{"metric_type":"system_info"}"#.to_owned() }
+    GetMetricsRequest {
+        base: base(MsgType::SystemInfo),
+        request: r#"{"metric_type":"system_info"}"#.to_owned(),
+    }
 }
 
 /// To each of so many proxies. What they let through together is what `rates` say.

@@ -109,7 +109,8 @@ impl QuotaWorker {
         }
         let proxies = proxies.into_iter().map(|(id, told)| (id, self.read(told, metrics::of_proxy)));
         collected.proxies(proxies, now);
-        collected.metrics(now).inspect_err(|error| self.events.not_collected(error)).ok()
+        // Why they do not tell has just been said.
+        collected.metrics(now).ok()
     }
 
     fn read<T, E: fmt::Display>(

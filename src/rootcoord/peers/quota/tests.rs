@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use milvus_proto::{
-    common::{ErrorCode, MsgBase},
+    common::{ErrorCode, MsgBase, MsgType},
     internal::{Rate as RateOnWire, RateType},
     milvus::{GetMetricsRequest, QuotaState},
     proxy::CollectionRate,
@@ -37,8 +37,11 @@ fn rates() -> Rates {
     [(CollectionId(7), limited), (CollectionId(8), denied)].into()
 }
 
-fn system_info() -> GetMetricsRequest {
-    GetMetricsRequest { base: None, request: r#"{"metric_type":"system_info"}"#.to_owned() }
+#[track_caller]
+fn check_asked(request: &GetMetricsRequest) {
+    assert_eq!(request.request, r#"{"metric_type":"system_info"}"#);
+    let base = request.base.as_ref().expect("a base");
+    assert_eq!((base.msg_type(), base.source_id), (MsgType::SystemInfo, OWN.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,9 +88,14 @@ async fn everybody_is_asked_for_figures() {
     assert_eq!(bed.clients.proxy_metrics().await, [(ServerId(5), Ok(FIGURES.to_owned()))]);
     assert_eq!(bed.clients.data_metrics().await, Ok(FIGURES.to_owned()));
     assert_eq!(bed.clients.query_metrics().await, Ok(FIGURES.to_owned()));
-    assert_eq!(proxy.take_asked(), [Told::Metrics(system_info())]);
-    assert_eq!(data.take_asked(), [Asked::Metrics(system_info())]);
-    assert_eq!(query.take_asked(), [Asked::Metrics(system_info())]);
+    let told = proxy.take_asked();
+    let [Told::Metrics(request)] = &told[..] else { panic!("{told:?}") };
+    check_asked(request);
+    for coordinator in [data, query] {
+        let asked = coordinator.take_asked();
+        let [Asked::Metrics(request)] = &asked[..] else { panic!("{asked:?}") };
+        check_asked(request);
+    }
 }
 
 #[tokio::test(start_paused = true)]
