@@ -181,8 +181,8 @@ pub(super) static QUOTA: &[Item] = &[
     item(
         "quotaAndLimits.limitReading.queueProtection.nqInQueueThreshold",
         "-1",
-        Kind::Number { least: i64::MIN, most: i64::MAX },
-        "How many vectors may wait in a querynode, a query counting as one; negative: no limit.",
+        Kind::Number { least: -1, most: i64::MAX },
+        "How many vectors may wait in a querynode, a query counting as one; -1: no limit.",
     )
     .empty_is_default()
     .live(),
