@@ -97,11 +97,7 @@ fn created() -> Vec<Call> {
         ),
         create_call(
             "create films",
-            CreateCollectionRequest {
-                shards_num: 0,
-                properties: quotas::OWN.iter().map(|(key, value)| pair(key, value)).collect(),
-                ..create("default", &schema("films"))
-            },
+            CreateCollectionRequest { shards_num: 0, ..create("default", &schema("films")) },
         ),
         create_call("create notes in db1", create("db1", &schema("notes"))),
     ]
@@ -404,7 +400,14 @@ pub(super) fn too_many() -> Vec<Call> {
     let again = |label: &str, request: CreateCollectionRequest| call(label, "CreateCollection", request);
     let described = CollectionSchema { description: "another".to_owned(), ..schema("notes") };
     vec![
-        create_call("create the second of default", "default", "second"),
+        call(
+            "create the second of default",
+            "CreateCollection",
+            CreateCollectionRequest {
+                properties: quotas::OWN.iter().map(|(key, value)| pair(key, value)).collect(),
+                ..create("default", &schema("second"))
+            },
+        ),
         create_call("create the third of default", "default", "third"),
         create_call("create the fourth of default", "default", "fourth"),
         create_call("create the fifth of default", "default", "fifth"),
