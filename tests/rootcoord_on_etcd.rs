@@ -105,6 +105,8 @@ impl Ground {
             gate: GateSettings { proof_window: Duration::from_millis(100), strict: false, rules },
             fast_takeover: true,
             foreign_wait: Duration::ZERO,
+            priority: 0,
+            failback: None,
             exit_on_loss: false,
             rounds: 30,
             write_timeout: Duration::from_secs(1),

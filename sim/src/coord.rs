@@ -283,6 +283,8 @@ pub async fn main(env: Env, start: Start) -> i32 {
             gate: settings.gate,
             fast_takeover: settings.fast_takeover,
             foreign_wait: Duration::ZERO,
+            priority: 0,
+            failback: None,
             exit_on_loss: false,
             rounds: 30,
             write_timeout: Duration::from_secs(1),

@@ -12,14 +12,18 @@ mod reloads;
 
 use std::{io, time::Duration};
 
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
+use super::rows::local_time;
 pub(super) use self::{calls::CallCounter, health::InstanceHealth, reloads::ReloadCounter};
 use crate::{
     clock::BootInstant,
     election::{
+        history::{Course, Reason},
         life::{Exit, Holder, Loss},
         notes::{Note, Proof, Witness},
+        pause::Pause,
         session::Session,
         standing::{Peer, Standing},
         verdict::{Certainty, Victim},
@@ -71,6 +75,7 @@ impl Telling {
             following: Following::Not,
             evidence: None,
             takeover: None,
+            course: None,
             term: None,
             suspended_since: None,
         }))
@@ -89,6 +94,11 @@ impl Witness for Telling {
             Proof::Failed => ProofResult::Failed,
         };
         self.0.lock().events.metrics().pair.proof(result);
+    }
+
+    fn course(&self, epoch: Epoch) -> Option<Course> {
+        let mut teller = self.0.lock();
+        teller.course.take_if(|(of, _)| *of == epoch).map(|(_, course)| course)
     }
 
     fn write_refused(&self, epoch: Epoch) {
@@ -118,6 +128,8 @@ struct Running {
     /// The key is replaced in place: the victim is deposed by the win.
     in_place: bool,
     tried: bool,
+    /// Of the victim.
+    address: String,
     measured: Takeover,
 }
 
@@ -134,12 +146,14 @@ struct Teller {
     /// Since when etcd is waited for, and when that was last said.
     etcd_awaited: Option<(BootInstant, BootInstant)>,
     holder: Option<Holder>,
-    /// The last holder, once the key was seen to be gone.
-    gone: Option<Victim>,
+    /// The last holder and its address, once the key was seen to be gone.
+    gone: Option<(Victim, String)>,
     following: Following,
     /// Who seems gone, by what, and since when that is known.
     evidence: Option<(ServerId, TakeoverCause, BootInstant)>,
     takeover: Option<Running>,
+    /// What was measured of the takeover that began the term.
+    course: Option<(Epoch, Course)>,
     /// From the win to the end.
     term: Option<Epoch>,
     suspended_since: Option<BootInstant>,
@@ -174,6 +188,13 @@ impl Teller {
             }
             Note::ProcessGone(id) => self.evidence = Some((*id, TakeoverCause::Certain, at)),
             Note::Hint(victim) => self.evidence = Some((victim.server_id, TakeoverCause::Hint, at)),
+            Note::Paused(Some(pause)) => self.events.paused(pause, &until(pause)),
+            Note::Paused(None) => self.events.resumed(),
+            Note::Held(victim) => self.events.takeover_held(*victim),
+            Note::AsksForRole(victim) => self.asks_for_role(*victim),
+            Note::AskedForRole(Ok(epoch)) => self.events.role_given(*epoch),
+            Note::AskedForRole(Err(reason)) => self.events.role_not_given(reason),
+            Note::RoleWanted(standby) => self.events.role_wanted(*standby),
             Note::Deposing(victim) => self.deposing(at, *victim),
             Note::Campaign(against, certainty) => self.campaign(at, *against, *certainty),
             Note::CampaignLost => self.campaign_lost(),
@@ -299,6 +320,7 @@ impl Teller {
         last_gone: bool,
     ) {
         let last = self.other().map(|last| last.victim);
+        let last_address = self.other().map(|last| last.address.clone()).unwrap_or_default();
         self.holder = holder.cloned();
         if self.term.is_some() {
             return;
@@ -308,7 +330,7 @@ impl Teller {
             (last, now) if last == now => {}
             (Some(last), None) if self.holder.is_none() => {
                 self.deleted(last, revision, last_gone);
-                self.gone = Some(last);
+                self.gone = Some((last, last_address));
                 if let Some(running) = self.takeover.as_mut().filter(|running| running.victim == Some(last)) {
                     running.measured.reached(Stage::Deposed, at);
                 }
@@ -339,7 +361,7 @@ impl Teller {
     }
 
     fn campaign(&mut self, at: BootInstant, against: Option<Victim>, certainty: Certainty) {
-        let victim = against.or(self.gone);
+        let victim = against.or(self.gone.as_ref().map(|(victim, _)| *victim));
         let cause = match certainty {
             Certainty::HandedOver => TakeoverCause::Handover,
             Certainty::Certain => TakeoverCause::Certain,
@@ -373,7 +395,20 @@ impl Teller {
             .map(|(_, _, since)| at.since(since));
         let told = victim.map(|victim| (victim.server_id, victim.epoch));
         let measured = self.events.takeover_begun(cause, told, known_for, at);
-        self.takeover = Some(Running { victim, cause, in_place, tried: false, measured });
+        let address = victim.map(|victim| self.address_of(victim)).unwrap_or_default();
+        self.takeover = Some(Running { victim, cause, in_place, tried: false, address, measured });
+    }
+
+    /// Of somebody who holds the key, or was the last to hold it.
+    fn address_of(&self, victim: Victim) -> String {
+        let holder = self.holder.as_ref().map(|holder| (holder.victim, holder.address.clone()));
+        let known = [holder, self.gone.clone()].into_iter().flatten().find(|(of, _)| *of == victim);
+        known.map(|(_, address)| address).unwrap_or_default()
+    }
+
+    fn asks_for_role(&self, victim: Victim) {
+        let holder = Peer { server_id: victim.server_id, address: self.address_of(victim) };
+        self.events.asks_for_role(&holder);
     }
 
     fn campaign_lost(&mut self) {
@@ -412,7 +447,16 @@ impl Teller {
     fn about_to_serve(&mut self, at: BootInstant, epoch: Epoch) {
         if let Some(running) = self.takeover.take() {
             self.events.initialized(self.own, &self.settings.address);
-            running.measured.serving(epoch, at);
+            let (stages, total) = running.measured.serving(epoch, at);
+            let reason = match running.cause {
+                TakeoverCause::Certain => Reason::Certain,
+                TakeoverCause::Hint => Reason::Hint,
+                TakeoverCause::Silence => Reason::Silence,
+                TakeoverCause::Handover => Reason::HandOver,
+                TakeoverCause::Vacant => Reason::Start,
+            };
+            let from = running.victim.map(|victim| (victim.server_id, running.address));
+            self.course = Some((epoch, Course { reason, from, stages, total }));
         }
     }
 
@@ -466,6 +510,12 @@ impl Teller {
         self.takeover = None;
         self.suspended_since = None;
     }
+}
+
+/// In the local zone.
+fn until(pause: &Pause) -> String {
+    let millis = i64::try_from(pause.until_ms).unwrap_or(i64::MAX);
+    local_time(millis, &TimeZone::system()).unwrap_or_else(|| pause.until_ms.to_string())
 }
 
 fn text(session: &Session) -> String {

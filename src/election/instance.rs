@@ -67,6 +67,11 @@ pub struct InstanceSettings {
     pub fast_takeover: bool,
     /// How much longer than W a successor of a foreign coordinator waits before it answers.
     pub foreign_wait: Duration,
+    /// Who should be ACTIVE: the instance with the highest one.
+    pub priority: i32,
+    /// After how long of being ready a preferred standby asks the ACTIVE one for the role; `None`:
+    /// never.
+    pub failback: Option<Duration>,
     /// Ends the process when a term is lost.
     pub exit_on_loss: bool,
     /// Rounds of ten seconds to wait for an exclusive key.
@@ -212,9 +217,9 @@ impl Instance {
 
         let settings = &self.settings;
         let (role, keys) = (settings.role, &settings.keys);
-        let mut wanted = vec![keys.sessions()];
+        let mut wanted = vec![keys.sessions(), keys.pauses()];
         wanted.extend(self.listeners.iter().flat_map(|listener| listener.ranges()));
-        let mut observer = Observer::new(keys.sessions().start, self.observed, self.listeners);
+        let mut observer = Observer::new(keys, self.observed, self.listeners);
         let plan = MirrorPlan { watch: keys.everything(), wanted };
         let mirror = Arc::new(Mirror::start(
             self.world.etcd.clone(),
@@ -223,7 +228,10 @@ impl Instance {
         ));
 
         let (events, inbox) = mpsc::channel(INBOX);
-        let session = Session::coordinator(role, own, settings.address.clone(), settings.host_name.clone());
+        let session = Session {
+            priority: settings.priority,
+            ..Session::coordinator(role, own, settings.address.clone(), settings.host_name.clone())
+        };
         let ground = Ground {
             etcd: self.world.etcd.clone(),
             dial: Arc::clone(&self.world.dial),
@@ -239,10 +247,12 @@ impl Instance {
         };
         let (life, first) = Life::begin(LifeSettings {
             own,
+            address: settings.address.clone(),
             proof_window: settings.gate.proof_window,
             lease_ttl: settings.lease_ttl,
             fast_takeover: settings.fast_takeover,
             foreign_wait: settings.foreign_wait,
+            failback: settings.failback,
             exit_on_loss: settings.exit_on_loss,
             rounds: (!settings.active_standby).then_some(settings.rounds),
             rules: settings.rules,
@@ -251,6 +261,8 @@ impl Instance {
             settings: DriverSettings {
                 role,
                 own,
+                keys: keys.clone(),
+                priority: settings.priority,
                 gate: settings.gate,
                 write_timeout: settings.write_timeout,
                 fast_takeover: settings.fast_takeover,

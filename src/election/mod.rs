@@ -5,12 +5,13 @@ pub mod core;
 pub mod death_watch;
 pub mod driver;
 pub mod gate;
+pub mod history;
 pub mod hub;
 pub mod instance;
 pub mod life;
-
 pub mod notes;
 pub mod observer;
+pub mod pause;
 pub mod peer_service;
 pub mod prover;
 pub mod rules;

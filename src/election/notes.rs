@@ -6,7 +6,9 @@ use std::fmt;
 use crate::{
     clock::BootInstant,
     election::{
+        history::Course,
         life::{Exit, Holder, Loss},
+        pause::Pause,
         session::Session,
         standing::Standing,
         verdict::{Certainty, Victim},
@@ -49,6 +51,16 @@ pub enum Note {
     ProcessGone(ServerId),
     /// This one's stream was reset and its redial refused.
     Hint(Victim),
+    /// Automatic takeover is paused, or paused in other words; `None`: it is no longer.
+    Paused(Option<Pause>),
+    /// This holder seems gone, and because of a pause it is not deposed.
+    Held(Victim),
+    /// As the preferred one, this instance asks the holder of this term for the role.
+    AsksForRole(Victim),
+    /// It was given the role in that term, or not.
+    AskedForRole(Result<Epoch, String>),
+    /// The ACTIVE one was asked for the role by this standby, which is preferred to it.
+    RoleWanted(ServerId),
     /// The lease of a holder of another kind is being revoked: it only reacts to that.
     Deposing(Victim),
     /// A campaign begins: against whom, and what is known of it.
@@ -96,6 +108,12 @@ pub trait Witness: Send + Sync + fmt::Debug {
     /// The ACTIVE key was read for the own term; many times a second under load.
     fn proof(&self, proof: Proof) {
         let _ = proof;
+    }
+
+    /// What was measured of the takeover that began the term of `epoch`; asked once it serves.
+    fn course(&self, epoch: Epoch) -> Option<Course> {
+        let _ = epoch;
+        None
     }
 
     /// Etcd has refused a write of the term of `epoch`, because it is over.

@@ -1,6 +1,6 @@
-//! What the mirror shows of sessions, and of the ACTIVE key above all.
+//! What the mirror shows of sessions, and of the ACTIVE key above all; and of pauses.
 //!
-//! The observer is where the mirror's events arrive: it keeps the sessions, passes
+//! The observer is where the mirror's events arrive: it keeps these, passes
 //! everything on to the role and whoever else listens, and publishes the newest
 //! state. Changes may be skipped by readers of that state, never reordered.
 
@@ -11,11 +11,13 @@ use tokio::sync::watch;
 use crate::{
     election::{
         life::Holder,
+        pause::Pause,
         session::{Kind, Session},
         standing::Peer,
         verdict::Victim,
     },
     etcd::{
+        keys::Keys,
         mirror::{KeyRange, MirrorEvent},
         txn::KeyValue,
     },
@@ -44,6 +46,8 @@ pub struct Observed {
     pub sessions: BTreeMap<String, Listed>,
     /// Values that are no sessions, by the same names.
     pub unreadable: BTreeMap<String, (Revision, LeaseId)>,
+    /// Pauses of automatic takeover by the names of their roles, and when they were put.
+    pub pauses: BTreeMap<String, (Pause, Revision)>,
 }
 
 impl Observed {
@@ -93,7 +97,46 @@ impl Observed {
             .collect()
     }
 
-    fn put(&mut self, name: &str, kv: &KeyValue) {
+    /// The pause of the role's automatic takeover, and when it was put.
+    pub fn pause(&self, role: Role) -> Option<&(Pause, Revision)> {
+        self.pauses.get(role.name())
+    }
+
+    fn put(&mut self, place: Place<'_>, kv: &KeyValue) {
+        match place {
+            Place::Session(name) => self.put_session(name, kv),
+            Place::Pause(role) => self.put_pause(role, kv),
+        }
+    }
+
+    fn put_pause(&mut self, role: &str, kv: &KeyValue) {
+        match Pause::decode(&kv.value) {
+            Ok(pause) => {
+                self.pauses.insert(role.to_owned(), (pause, kv.mod_revision));
+            }
+            Err(error) => {
+                tracing::error!(
+                    key = kv.key, %error,
+                    "pause in etcd can not be read and counts as none; `milvus-coord resume` removes it"
+                );
+                self.pauses.remove(role);
+            }
+        }
+    }
+
+    fn delete(&mut self, place: Place<'_>) {
+        match place {
+            Place::Session(name) => {
+                self.sessions.remove(name);
+                self.unreadable.remove(name);
+            }
+            Place::Pause(role) => {
+                self.pauses.remove(role);
+            }
+        }
+    }
+
+    fn put_session(&mut self, name: &str, kv: &KeyValue) {
         // The counter of server ids lies among the sessions.
         if name == "id" {
             return;
@@ -125,10 +168,19 @@ pub trait MirrorListener: Send + Sync {
     fn hear(&self, event: &MirrorEvent);
 }
 
+/// What a key is to the observer.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    Session(&'a str),
+    Pause(&'a str),
+}
+
 /// See the module.
 pub struct Observer {
     /// `<meta>/session/`.
-    prefix: String,
+    sessions: String,
+    /// `<kv>/milvus-coord/pause/`.
+    pauses: String,
     /// A snapshot that is not complete yet.
     loading: Option<Observed>,
     published: watch::Sender<Observed>,
@@ -137,18 +189,24 @@ pub struct Observer {
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observer").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Observer").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }
 
 impl Observer {
-    /// An observer of the sessions below `prefix` (with its slash) that publishes there.
+    /// An observer that publishes there.
     pub fn new(
-        prefix: String,
+        keys: &Keys,
         published: watch::Sender<Observed>,
         listeners: Vec<Arc<dyn MirrorListener>>,
     ) -> Self {
-        Self { prefix, loading: None, published, listeners }
+        let (sessions, pauses) = (keys.sessions().start, keys.pauses().start);
+        Self { sessions, pauses, loading: None, published, listeners }
+    }
+
+    fn place<'a>(&self, key: &'a str) -> Option<Place<'a>> {
+        let session = key.strip_prefix(&self.sessions).map(Place::Session);
+        session.or_else(|| key.strip_prefix(&self.pauses).map(Place::Pause))
     }
 
     /// Takes the mirror's next event.
@@ -161,10 +219,10 @@ impl Observer {
                 self.published.send_modify(|observed| observed.in_step = false);
             }
             MirrorEvent::Entry(kv) => {
-                if let (Some(name), Some(loading)) =
-                    (kv.key.strip_prefix(&self.prefix), self.loading.as_mut())
+                if let Some(place) = self.place(&kv.key)
+                    && let Some(loading) = self.loading.as_mut()
                 {
-                    loading.put(name, kv);
+                    loading.put(place, kv);
                 }
             }
             MirrorEvent::Loaded(header) => {
@@ -173,19 +231,18 @@ impl Observer {
                 }
             }
             MirrorEvent::Put(kv) => {
-                if let Some(name) = kv.key.strip_prefix(&self.prefix) {
+                if let Some(place) = self.place(&kv.key) {
                     // Published with the revision's end, so that one transaction is seen whole.
                     self.published.send_if_modified(|observed| {
-                        observed.put(name, kv);
+                        observed.put(place, kv);
                         false
                     });
                 }
             }
             MirrorEvent::Deleted(key, _) => {
-                if let Some(name) = key.strip_prefix(&self.prefix) {
+                if let Some(place) = self.place(key) {
                     self.published.send_if_modified(|observed| {
-                        observed.sessions.remove(name);
-                        observed.unreadable.remove(name);
+                        observed.delete(place);
                         false
                     });
                 }
@@ -219,7 +276,7 @@ mod tests {
 
     fn observer() -> (Observer, watch::Receiver<Observed>) {
         let (published, observed) = watch::channel(Observed::default());
-        (Observer::new("by-dev/meta/session/".to_owned(), published, vec![]), observed)
+        (Observer::new(&Keys::new("by-dev", "meta", "kv"), published, vec![]), observed)
     }
 
     #[test]
@@ -255,6 +312,25 @@ mod tests {
         observer.hear(&MirrorEvent::Deleted("by-dev/meta/session/rootcoord".to_owned(), Revision(11)));
         observer.hear(&MirrorEvent::UpTo(Revision(11)));
         assert_eq!(observed.borrow().holder(Role::RootCoord), None);
+    }
+
+    #[test]
+    fn a_pause_is_seen_and_garbage_in_its_place_is_none() {
+        const KEY: &str = "by-dev/kv/milvus-coord/pause/rootcoord";
+        let (mut observer, observed) = observer();
+        let pause = Pause { since_ms: 1, until_ms: 9, ..Pause::default() };
+        let put = |value: &[u8], revision| KeyValue { key: KEY.to_owned(), ..kv("", value, revision) };
+        observer.hear(&MirrorEvent::Put(put(&pause.encode(), 10)));
+        observer.hear(&MirrorEvent::UpTo(Revision(10)));
+        assert_eq!(observed.borrow().pause(Role::RootCoord), Some(&(pause.clone(), Revision(10))));
+        assert_eq!(observed.borrow().pause(Role::DataCoord), None);
+        observer.hear(&MirrorEvent::Put(put(b"forever", 11)));
+        observer.hear(&MirrorEvent::UpTo(Revision(11)));
+        assert_eq!(observed.borrow().pause(Role::RootCoord), None);
+        observer.hear(&MirrorEvent::Put(put(&pause.encode(), 12)));
+        observer.hear(&MirrorEvent::Deleted(KEY.to_owned(), Revision(13)));
+        observer.hear(&MirrorEvent::UpTo(Revision(13)));
+        assert_eq!(observed.borrow().pause(Role::RootCoord), None);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Command {
     Switchover {
         /// Which one.
         to: Option<ServerId>,
+        /// That one asks by itself, because it is preferred.
+        preferred: bool,
         /// What came of it.
         reply: oneshot::Sender<Result<Switched, String>>,
     },
@@ -146,15 +148,16 @@ impl Peer for PeerService {
         &self,
         request: Request<SwitchoverRequest>,
     ) -> Result<Response<SwitchoverResponse>, Status> {
-        let to = Some(ServerId(request.into_inner().to_server_id)).filter(|id| id.0 != 0);
-        let mut switched = self.command(|reply| Command::Switchover { to, reply }).await;
+        let SwitchoverRequest { to_server_id, preferred } = request.into_inner();
+        let to = Some(ServerId(to_server_id)).filter(|id| id.0 != 0);
+        let mut switched = self.command(|reply| Command::Switchover { to, preferred, reply }).await;
         // A standby that has just registered is about to open its stream.
         for _ in 0..SWITCHOVER_TRIES {
             if switched.as_ref().err().is_none_or(|reason| reason != NO_STANDBY) {
                 break;
             }
             tokio::time::sleep(SWITCHOVER_PAUSE).await;
-            switched = self.command(|reply| Command::Switchover { to, reply }).await;
+            switched = self.command(|reply| Command::Switchover { to, preferred, reply }).await;
         }
         let answer = match switched {
             Ok(switched) => SwitchoverResponse {

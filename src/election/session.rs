@@ -1,5 +1,5 @@
 //! The value of a session key: one JSON object, the fields of Milvus 2.3.5 in its
-//! order, and one of our own at the end that real readers ignore.
+//! order, and our own at the end, which real readers ignore.
 //!
 //! Readers of Milvus give up a whole prefix if one value below it is no JSON or its
 //! `Version` no plain semantic version, so what is written here must stay that way.
@@ -55,6 +55,9 @@ pub struct Session {
     /// `milvus-coord/<version>`: marks our own kind. Absent in real Milvus.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub coord: String,
+    /// Who should rather be ACTIVE: the higher one. Counts only beside the mark of our own kind.
+    #[serde(default, skip_serializing_if = "is_zero32")]
+    pub priority: i32,
 }
 
 /// Index engine versions of a querynode; `{}` for everybody else.
@@ -109,6 +112,7 @@ impl Session {
             host_name,
             enable_disk: false,
             coord: format!("milvus-coord/{}", env!("CARGO_PKG_VERSION")),
+            priority: 0,
         }
     }
 
@@ -177,6 +181,14 @@ mod tests {
                 env!("CARGO_PKG_VERSION")
             )
         );
+    }
+
+    #[test]
+    fn a_priority_stands_behind_the_mark() {
+        let preferred = Session { priority: -7, ..ours() };
+        let text = String::from_utf8(preferred.encode()).unwrap();
+        assert!(text.ends_with(&format!(r#""Coord":"{}","Priority":-7}}"#, preferred.coord)), "{text}");
+        assert_eq!(Session::decode(&preferred.encode()).unwrap(), preferred);
     }
 
     #[test]

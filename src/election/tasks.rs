@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use milvus_proto::peer::{TakeOverRequest, peer_client::PeerClient};
+use milvus_proto::peer::{SwitchoverRequest, TakeOverRequest, peer_client::PeerClient};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -42,6 +42,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a successor may take, its own patience included.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an ACTIVE one that is asked for the role may take, its hand-over included.
+const ASK_FOR_ROLE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What all tasks share.
 #[derive(Clone, Debug)]
@@ -243,6 +246,24 @@ impl Ground {
         tokio::time::timeout(TAKE_OVER_TIMEOUT, asking)
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {TAKE_OVER_TIMEOUT:?}")))
+    }
+
+    /// Asks the ACTIVE one at `address` to hand over to this instance, which is preferred to it.
+    pub async fn ask_for_role(&self, address: &str, own: ServerId) -> Result<Epoch, String> {
+        let asking = async {
+            let settings = LinkSettings { connect_timeout: CALL_TIMEOUT, ..LinkSettings::default() };
+            let link = Link::connect(&*self.dial, address, settings, &LinkOwner::default())
+                .await
+                .map_err(|error| Chain(&error).to_string())?;
+            let request = SwitchoverRequest { to_server_id: own.0, preferred: true };
+            let mut client = PeerClient::new(Caller::of_anybody(link));
+            let answer = client.switchover(request).await.map_err(|status| status.to_string())?;
+            let answer = answer.into_inner();
+            if answer.done { Ok(Epoch(answer.new_epoch)) } else { Err(answer.reason) }
+        };
+        tokio::time::timeout(ASK_FOR_ROLE_TIMEOUT, asking)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {ASK_FOR_ROLE_TIMEOUT:?}")))
     }
 
     /// Gives a lease back; its keys go with it.

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use crate::{
     clock::{BootInstant, Clock, UnixNanos},
-    election::{gate::Gate, observer::Observed, peer_service::StatusSource, standing::Standing},
+    election::{
+        gate::Gate, observer::Observed, pause::Pause, peer_service::StatusSource, standing::Standing,
+    },
     etcd::{Etcd, lease::Pulse},
     ids::{Role, ServerId},
 };
@@ -19,6 +21,7 @@ struct Inner {
     lease_until: BootInstant,
     active_since: Option<UnixNanos>,
     gate: Option<Arc<Gate>>,
+    paused: Option<Pause>,
 }
 
 /// See the module. The life cycle writes it, answers read it.
@@ -76,6 +79,16 @@ impl Vitals {
     /// The own term's gate from now on; `None`: no term.
     pub fn gate(&self, gate: Option<Arc<Gate>>) {
         self.inner.lock().gate = gate;
+    }
+
+    /// Automatic takeover is paused from now on, or not.
+    pub fn paused(&self, pause: Option<Pause>) {
+        self.inner.lock().paused = pause;
+    }
+
+    /// The pause of automatic takeover that is in force.
+    pub fn pause(&self) -> Option<Pause> {
+        self.inner.lock().paused.clone()
     }
 
     /// How long ago the newest proof of the own term was sent; `None` without one.

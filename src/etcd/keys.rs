@@ -8,13 +8,15 @@
 //! | `<kv>/gid/timestamp` | window end: unix nanoseconds, 8 bytes, big-endian | rootcoord |
 //! | `<kv>/gid/idTimestamp` | the same, of the ids | rootcoord |
 //! | `<kv>/querycoord-id-allocator/idTimestamp` | the same | querycoord |
+//! | `<kv>/milvus-coord/pause/<role>` | JSON: until when automatic takeover is paused, why, by whom | the operator |
+//! | `<kv>/milvus-coord/history/<role>/<epoch>` | JSON: the takeover that began that term | the ACTIVE one, once it serves |
 //! | `<root>/config/…` | a setting | the operator |
 //!
 //! `<meta>` and `<kv>` are the root path joined with `etcd.metaSubPath` and `etcd.kvSubPath`.
 
 use crate::{
     etcd::mirror::KeyRange,
-    ids::{Role, ServerId},
+    ids::{Epoch, Role, ServerId},
 };
 
 /// Joins the parts of a path as Milvus does: one slash between two parts, none at the
@@ -155,6 +157,31 @@ impl Keys {
         }
     }
 
+    /// All pauses of automatic takeover.
+    pub fn pauses(&self) -> KeyRange {
+        self.own("pause")
+    }
+
+    /// The pause of a role's automatic takeover.
+    pub fn pause(&self, role: Role) -> String {
+        join([&self.pauses().start, role.name()])
+    }
+
+    /// The past takeovers of a role, the newest last as long as revisions rise.
+    pub fn takeovers(&self, role: Role) -> KeyRange {
+        self.own(&join(["history", role.name()]))
+    }
+
+    /// The takeover of a role that began the term of `epoch`.
+    pub fn takeover(&self, role: Role, epoch: Epoch) -> String {
+        format!("{}{:020}", self.takeovers(role).start, epoch.0)
+    }
+
+    /// What Milvus does not know.
+    fn own(&self, path: &str) -> KeyRange {
+        KeyRange::prefix(&join_prefix(&join([&self.kv, "milvus-coord", path])))
+    }
+
     /// Settings in etcd.
     pub fn config(&self) -> KeyRange {
         KeyRange::prefix(&join_prefix(&join([&self.root, "config"])))
@@ -183,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_milvus_s() {
+    fn keys_are_milvus_s_and_ours_stand_apart() {
         let keys = keys();
         let all = [
             keys.server_id_counter(),
@@ -192,6 +219,8 @@ mod tests {
             keys.timestamp_window(),
             keys.id_window(Role::RootCoord).unwrap(),
             keys.id_window(Role::QueryCoord).unwrap(),
+            keys.pause(Role::RootCoord),
+            keys.takeover(Role::DataCoord, Epoch(61)),
             keys.config().start,
             keys.config().end,
             keys.everything().start,
@@ -205,6 +234,8 @@ mod tests {
                 "by-dev/kv/gid/timestamp",
                 "by-dev/kv/gid/idTimestamp",
                 "by-dev/kv/querycoord-id-allocator/idTimestamp",
+                "by-dev/kv/milvus-coord/pause/rootcoord",
+                "by-dev/kv/milvus-coord/history/datacoord/00000000000000000061",
                 "by-dev/config/",
                 "by-dev/config0",
                 "by-dev/",

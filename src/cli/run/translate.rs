@@ -86,6 +86,8 @@ pub(in crate::cli) fn instance(settings: &Settings, keys: &Keys, address: &str) 
         gate: GateSettings { proof_window: pair.proof_window, strict: pair.strict, rules: Rules::default() },
         fast_takeover: pair.fast_takeover,
         foreign_wait: pair.go_predecessor_wait,
+        priority: pair.priority,
+        failback: pair.failback,
         exit_on_loss: pair.on_lost == OnLost::Exit,
         rounds: settings.node.session_retry_times,
         write_timeout: settings.etcd.request_timeout.min(WRITE_ATTEMPT),

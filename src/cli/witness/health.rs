@@ -37,6 +37,7 @@ impl HealthSource for InstanceHealth {
                 (Peer { server_id: holder.victim.server_id, address: holder.address }, holder.victim.epoch)
             });
         }
+        health.pause = self.handles.vitals.pause();
         // Known before etcd has given an id.
         health.address = Some(self.address.clone());
         health

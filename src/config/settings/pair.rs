@@ -24,6 +24,10 @@ pub struct ActiveStandbySettings {
     pub run_directory: RunDirectory,
     /// How long to wait before serving after a takeover from a coordinator of the original kind.
     pub go_predecessor_wait: Duration,
+    /// Who should be ACTIVE: the instance with the highest one.
+    pub priority: i32,
+    /// After how long of being ready a preferred standby asks the ACTIVE one for the role; `None`: never.
+    pub failback: Option<Duration>,
     /// What is run at changes of state. As they are at the start; they are read at each use.
     pub hooks: HookSettings,
 }
@@ -71,6 +75,11 @@ impl ActiveStandbySettings {
             },
             run_directory: RunDirectory::of(reader.text(&key("runDirectory"))),
             go_predecessor_wait: reader.time(&key("goPredecessorWaitSeconds")),
+            priority: reader.number(&key("priority")),
+            failback: {
+                let after = reader.time(&key("failbackAfterSeconds"));
+                reader.flag(&key("failback")).then_some(after)
+            },
             hooks: HookSettings::read(reader, role),
         };
         if settings.proof_window >= settings.lease {

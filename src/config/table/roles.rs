@@ -118,6 +118,12 @@ macro_rules! coordinator {
                 .fallbacks(&["common.activeStandby.runDirectory"]),
             standby::go_wait(concat!($section, ".activeStandby.goPredecessorWaitSeconds"))
                 .fallbacks(&["common.activeStandby.goPredecessorWaitSeconds"]),
+            standby::priority(concat!($section, ".activeStandby.priority"))
+                .fallbacks(&["common.activeStandby.priority"]),
+            standby::failback(concat!($section, ".activeStandby.failback"))
+                .fallbacks(&["common.activeStandby.failback"]),
+            standby::failback_after(concat!($section, ".activeStandby.failbackAfterSeconds"))
+                .fallbacks(&["common.activeStandby.failbackAfterSeconds"]),
             HOOKS[0].fallbacks(&["common.activeStandby.hooks.onActive.command"]),
             HOOKS[1].fallbacks(&["common.activeStandby.hooks.onActive.timeout"]),
             HOOKS[2].fallbacks(&["common.activeStandby.hooks.onStandby.command"]),

@@ -81,6 +81,36 @@ pub(super) const fn run_directory(key: &'static str) -> Item {
     .check(absolute)
 }
 
+pub(super) const fn priority(key: &'static str) -> Item {
+    item(
+        key,
+        "0",
+        Kind::Number { least: -1000, most: 1000 },
+        "Who should be ACTIVE: the instance with the highest number. One that leaves hands over to it, and after \
+         a failure the others give it a head start of some milliseconds. See failback.",
+    )
+}
+
+pub(super) const fn failback(key: &'static str) -> Item {
+    item(
+        key,
+        "false",
+        Kind::Flag,
+        "Whether this instance, as a standby, asks an ACTIVE one of lower priority for the role. It hands over \
+         without a failed call.",
+    )
+}
+
+pub(super) const fn failback_after(key: &'static str) -> Item {
+    item(
+        key,
+        "30",
+        Kind::Time { unit: Unit::Seconds, least: 1, most: 3600 },
+        "How long this instance must have been ready to serve before it asks (failback). Doubles with each time \
+         within an hour.",
+    )
+}
+
 pub(super) const fn go_wait(key: &'static str) -> Item {
     item(
         key,
@@ -182,6 +212,9 @@ pub(super) static COMMON: &[Item] = &[
     on_lost("common.activeStandby.onLost"),
     run_directory("common.activeStandby.runDirectory"),
     go_wait("common.activeStandby.goPredecessorWaitSeconds"),
+    priority("common.activeStandby.priority"),
+    failback("common.activeStandby.failback"),
+    failback_after("common.activeStandby.failbackAfterSeconds"),
     COMMON_HOOKS[0],
     COMMON_HOOKS[1],
     COMMON_HOOKS[2],

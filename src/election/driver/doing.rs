@@ -41,6 +41,8 @@ impl Running {
                 };
                 self.note(Note::Standby(holder, at));
             }
+            Action::NoteHeld(victim) => self.note(Note::Held(victim)),
+            Action::AskForRole(epoch) => self.ask_for_role(epoch),
             Action::DeposeForeign(victim, lease) => {
                 self.note(Note::Deposing(victim));
                 let own = self.keeper.as_ref().map_or(LeaseId(0), |keeper| keeper.id());
@@ -78,6 +80,7 @@ impl Running {
             Action::NoteActive(epoch) => {
                 self.driver.vitals.serving(true);
                 self.note(Note::Serving(epoch));
+                self.keep_history(epoch);
             }
             Action::EndTerm(epoch, loss) => self.end_term(epoch, loss),
             Action::Drain(_) => {
@@ -122,6 +125,41 @@ impl Running {
                 self.exit = Some(exit);
             }
         }
+    }
+
+    /// As the preferred one. Asked only once this instance has what etcd has: the hand-over
+    /// would not wait long for it.
+    fn ask_for_role(&self, epoch: Epoch) {
+        let holder = self.driver.observed.borrow().holder(self.driver.settings.role);
+        let holder = holder.filter(|holder| holder.victim.epoch == epoch);
+        if let Some(holder) = &holder {
+            self.note(Note::AsksForRole(holder.victim));
+        }
+        let own = self.driver.settings.own;
+        let (ground, mirror) = (self.driver.ground.clone(), Arc::clone(&self.driver.mirror));
+        self.ask(async move {
+            let asking = async {
+                let holder = holder.ok_or("somebody else has the key")?;
+                let newest = ground.etcd.newest_revision();
+                mirror.catch_up_to(newest, CATCH_UP_LIMIT).await.map_err(|error| error.to_string())?;
+                ground.ask_for_role(&holder.address, own).await
+            };
+            Event::AskedForRole(asking.await)
+        });
+    }
+
+    /// Beside the term, which already serves.
+    fn keep_history(&self, epoch: Epoch) {
+        let Some((open, course)) = self.term.as_ref().zip(self.driver.witness.course(epoch)) else { return };
+        let (ground, settings) = (&self.driver.ground, &self.driver.settings);
+        let to = Party { server_id: settings.own.0, address: ground.session.address.clone() };
+        let takeover = Takeover::new(epoch, to, ground.clock.wall(), course);
+        let (etcd, store) = (ground.etcd.clone(), open.term.store.clone());
+        let keeping = history::keep(etcd, store, settings.keys.clone(), settings.role, takeover);
+        let over = open.term.over.clone();
+        self.spawn(async move {
+            let _ = over.run_until_cancelled(keeping).await;
+        });
     }
 
     pub(super) fn register(&mut self) {

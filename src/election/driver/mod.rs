@@ -20,9 +20,11 @@ use crate::{
         death_watch::{DeathWatch, OnGone},
         gate::{Gate, GateSettings},
         hub::PeerHub,
-        life::{Action, CampaignEnd, Event, Exit, LeaveCause, Life, Loss},
+        history::{self, Party, Takeover},
+        life::{Action, CampaignEnd, Compared, Event, Exit, LeaveCause, Life, Loss},
         notes::{Note, Witness},
         observer::{Listed, Observed},
+        pause::Pause,
         peer_service::{Command, NO_STANDBY, Switched},
         prover::Prover,
         session::Kind,
@@ -34,6 +36,7 @@ use crate::{
     },
     etcd::{
         cluster::Cluster,
+        keys::Keys,
         lease::{LeaseKeeper, LeaseState},
         mirror::Mirror,
         store::{Fence, FencedStore},
@@ -49,6 +52,10 @@ pub struct DriverSettings {
     pub role: Role,
     /// The own id.
     pub own: ServerId,
+    /// Where everything lies in etcd.
+    pub keys: Keys,
+    /// The own priority.
+    pub priority: i32,
     /// Of the gate of every term.
     pub gate: GateSettings,
     /// One attempt of a fenced write.
@@ -118,6 +125,11 @@ struct Running {
     /// What each peer last said of itself.
     phases: HashMap<ServerId, Phase>,
     registered_at: HashMap<ServerId, Revision>,
+    /// The pause in etcd, and when it was put.
+    pause: Option<(Pause, Revision)>,
+    /// The pause that is in force, as it was last told.
+    told_pause: Option<Pause>,
+    compared: Compared,
     last_holder: Option<Victim>,
     /// Who asked last to be taken over from, and until when it gave out timestamps.
     handed_over: Option<(Victim, UnixNanos)>,
@@ -157,6 +169,9 @@ impl Driver {
             waiting: Waiting { switchover: None, take_over: None },
             phases: HashMap::new(),
             registered_at: HashMap::new(),
+            pause: None,
+            told_pause: None,
+            compared: Compared::default(),
             last_holder: None,
             handed_over: None,
             listed_at: None,
@@ -238,6 +253,7 @@ impl Running {
                 Woken::Time => self.step(Event::Tick),
             }
             self.check_suspension();
+            self.check_pause();
             self.check_etcd();
         }
     }
@@ -275,7 +291,12 @@ impl Running {
 
     fn told(&mut self, event: Event) {
         match &event {
-            Event::ProcessGone(id) => self.note(Note::ProcessGone(*id)),
+            Event::ProcessGone(id) => {
+                self.note(Note::ProcessGone(*id));
+                self.phases.remove(id);
+                self.compare();
+            }
+            Event::AskedForRole(result) => self.note(Note::AskedForRole(result.clone())),
             Event::Campaigned(_, CampaignEnd::Won(epoch)) => self.note(Note::Won(*epoch)),
             Event::Campaigned(_, CampaignEnd::Lost(_)) => self.note(Note::CampaignLost),
             Event::Activated(Err(reason)) => {
@@ -327,18 +348,23 @@ impl Running {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Switchover { to, reply } => {
+            Command::Switchover { to, preferred, reply } => {
                 let successors = self.successors(to);
                 let refusal = if !matches!(self.life.standing(), Standing::Active { .. }) {
                     Some("this instance is not ACTIVE".to_owned())
                 } else if successors.is_empty() {
                     Some(NO_STANDBY.to_owned())
+                } else if preferred && self.life.is_paused(self.now()) {
+                    Some("automatic takeover is paused".to_owned())
                 } else {
                     None
                 };
                 if let Some(refusal) = refusal {
                     let _ = reply.send(Err(refusal));
                     return;
+                }
+                if preferred {
+                    self.note(Note::RoleWanted(successors[0].server_id));
                 }
                 self.waiting.switchover = Some((reply, self.now(), successors[0].clone()));
                 self.step(Event::Leave(LeaveCause::Switchover, successors));

@@ -1,5 +1,7 @@
 //! What the driver is told: by the mirror, by peers, by the lease.
 
+use std::cmp::Reverse;
+
 use super::*;
 
 impl Running {
@@ -39,6 +41,9 @@ impl Running {
         }
         self.phases.retain(|id, _| listed.contains(id));
         self.registered_at.retain(|id, _| listed.contains(id));
+        // Both may keep back what the holder's end would lead to.
+        self.look_at_pause();
+        self.compare();
         self.step(Event::Mirrored { at, holder, in_step });
         self.look_for_own_session();
         for (peer, revision) in registered {
@@ -82,14 +87,21 @@ impl Running {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Said(id, hello) => {
-                self.phases.insert(id, hello.phase());
+                let phase = hello.phase();
+                self.phases.insert(id, phase);
+                self.compare();
+                if phase == Phase::Leaving && hello.epoch != 0 {
+                    self.step(Event::Departs(Victim { epoch: Epoch(hello.epoch), server_id: id }));
+                }
                 self.step(Event::Spoke(id));
             }
             News::Lost(id) => {
                 self.phases.remove(&id);
+                self.compare();
             }
             News::Gone(victim) => {
                 self.phases.remove(&victim.server_id);
+                self.compare();
                 self.note(Note::Hint(victim));
                 self.step(Event::Hint(victim));
             }
@@ -110,21 +122,76 @@ impl Running {
         }
     }
 
-    /// Standbys of our kind that follow this instance, the longest registered first.
+    /// The pause as the mirror shows it. Its end is fixed on the boot clock when it is first
+    /// seen: what the wall clock does later changes nothing.
+    fn look_at_pause(&mut self) {
+        let pause = self.driver.observed.borrow().pause(self.driver.settings.role).cloned();
+        let put_at = |pause: &Option<(Pause, Revision)>| pause.as_ref().map(|(_, at)| *at);
+        if put_at(&pause) == put_at(&self.pause) {
+            return;
+        }
+        let clock = &self.driver.ground.clock;
+        let until = pause.as_ref().map(|(pause, _)| clock.boot() + pause.left(clock.wall()));
+        self.pause = pause;
+        self.step(Event::Paused(until));
+        self.check_pause();
+    }
+
+    /// Tells of a pause that began, changed or is over.
+    pub(super) fn check_pause(&mut self) {
+        let paused = self.life.is_paused(self.now());
+        let pause = self.pause.as_ref().map(|(pause, _)| pause).filter(|_| paused);
+        if pause != self.told_pause.as_ref() {
+            self.told_pause = pause.cloned();
+            self.driver.vitals.paused(self.told_pause.clone());
+            self.note(Note::Paused(self.told_pause.clone()));
+        }
+    }
+
+    /// How the own priority compares with those of the others that are known to live.
+    pub(super) fn compare(&mut self) {
+        let compared = {
+            let settings = &self.driver.settings;
+            let observed = self.driver.observed.borrow();
+            let id = |listed: &Listed| ServerId(listed.session.server_id);
+            let of_our_kind = |listed: &&Listed| listed.session.kind() == Kind::Own;
+            let phase = |listed: &Listed| self.phases.get(&id(listed)).copied();
+            let holder = observed.active(settings.role).filter(of_our_kind);
+            let better = observed
+                .instances(settings.role)
+                .filter(of_our_kind)
+                .filter(|listed| listed.session.priority > settings.priority)
+                .filter(|listed| holder.is_none_or(|holder| id(holder) != id(listed)))
+                .filter(|listed| phase(listed) == Some(Phase::Standby))
+                .count();
+            let worse_holder = holder
+                .filter(|holder| holder.session.priority < settings.priority)
+                .filter(|holder| phase(holder) == Some(Phase::Active))
+                .map(|holder| Epoch(holder.mod_revision.0));
+            Compared { better, worse_holder }
+        };
+        if compared != self.compared {
+            self.compared = compared;
+            self.step(Event::Compared(compared));
+        }
+    }
+
+    /// Standbys of our kind that follow this instance: the preferred first, of equals the longest
+    /// registered.
     pub(super) fn successors(&self, wanted: Option<ServerId>) -> Vec<Peer> {
         let listeners = self.driver.hub.listeners();
         let observed = self.driver.observed.borrow();
-        let mut peers: Vec<Peer> = observed
+        let mut peers: Vec<(i32, Peer)> = observed
             .instances(self.driver.settings.role)
             .filter(|listed| listed.session.kind() == Kind::Own)
-            .map(|listed| listed.session.peer())
-            .filter(|peer| peer.server_id != self.driver.settings.own)
-            .filter(|peer| wanted.is_none_or(|id| id == peer.server_id))
-            .filter(|peer| listeners.contains(&peer.server_id))
-            .filter(|peer| self.phases.get(&peer.server_id).is_none_or(|phase| *phase == Phase::Standby))
+            .map(|listed| (listed.session.priority, listed.session.peer()))
+            .filter(|(_, peer)| peer.server_id != self.driver.settings.own)
+            .filter(|(_, peer)| wanted.is_none_or(|id| id == peer.server_id))
+            .filter(|(_, peer)| listeners.contains(&peer.server_id))
+            .filter(|(_, peer)| self.phases.get(&peer.server_id).is_none_or(|phase| *phase == Phase::Standby))
             .collect();
-        peers.sort_by_key(|peer| peer.server_id);
-        peers
+        peers.sort_by_key(|(priority, peer)| (Reverse(*priority), peer.server_id));
+        peers.into_iter().map(|(_, peer)| peer).collect()
     }
 
     pub(super) fn keep(&mut self, Registration { keeper, listed_at }: Registration) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Campaign, CampaignEnd,
+    Action, Campaign, CampaignEnd, Holder,
     machine::{Life, NOT_IN_STEP_DELAY, Phase, STANDBY_NOTE_EVERY, Won},
 };
 use crate::{
@@ -95,40 +95,46 @@ impl Life {
         if self.mirrored == Revision(0) {
             return vec![];
         }
-        let held = self.hint_held_until().is_some_and(|until| now < until);
-        let (against, certainty) = match &self.holder {
-            None if self.in_step || now >= self.absent_since + NOT_IN_STEP_DELAY => {
-                (None, Certainty::Silence)
+        let Some((against, certainty)) = self.vacancy(now) else { return vec![] };
+        if self.held_by_pause(now) {
+            return self.say_held();
+        }
+        if self.gives_head_start(now, certainty) {
+            return vec![];
+        }
+        if let Some(Holder { victim, kind: Kind::Foreign, lease, .. }) = against {
+            if self.deposing_foreign == Some(victim) || lease == LeaseId(0) {
+                return vec![];
             }
-            None => return vec![],
-            Some(holder) => {
-                let certainty = match self.verdict {
-                    Some((victim, certainty)) if victim == holder.victim && !held => certainty,
-                    _ if self.gone.contains(&holder.victim.server_id) => Certainty::Certain,
-                    _ => return vec![],
-                };
-                if holder.kind == Kind::Foreign {
-                    let (victim, lease) = (holder.victim, holder.lease);
-                    if self.deposing_foreign == Some(victim) || lease == LeaseId(0) {
-                        return vec![];
-                    }
-                    self.deposing_foreign = Some(victim);
-                    return vec![Action::DeposeForeign(victim, lease)];
-                }
-                (Some(holder.clone()), certainty)
-            }
-        };
+            self.deposing_foreign = Some(victim);
+            return vec![Action::DeposeForeign(victim, lease)];
+        }
         let Some((lease, until)) = self.lease else { return self.register_anew() };
         let spent = self.lease_used && self.settings.rules.hold(Rule::FreshLease);
         if spent || until.since(now) * 2 <= self.settings.lease_ttl {
             return self.register_anew();
         }
         self.campaigns += 1;
-        let after_foreign = self.last_kind == Some(Kind::Foreign);
+        let after_foreign = self.last_holder.as_ref().is_some_and(|last| last.kind == Kind::Foreign);
         let campaign = Campaign { number: self.campaigns, against, after_foreign, certainty, lease };
         self.phase = Phase::Campaigning(campaign.clone());
         self.note_at = None;
         vec![Action::Campaign(campaign)]
+    }
+
+    /// Whether the key can be had: against whom, if anybody, and by what certainty.
+    fn vacancy(&self, now: BootInstant) -> Option<(Option<Holder>, Certainty)> {
+        let Some(holder) = &self.holder else {
+            let goes_first = self.in_step || now >= self.absent_since + NOT_IN_STEP_DELAY;
+            return goes_first.then_some((None, Certainty::Silence));
+        };
+        let pledged = self.hint_held_until().is_some_and(|until| now < until);
+        let certainty = match self.verdict {
+            Some((victim, certainty)) if victim == holder.victim && !pledged => certainty,
+            _ if self.gone.contains(&holder.victim.server_id) => Certainty::Certain,
+            _ => return None,
+        };
+        Some((Some(holder.clone()), certainty))
     }
 
     pub(super) fn campaigned(&mut self, now: BootInstant, number: u64, end: CampaignEnd) -> Vec<Action> {
@@ -210,6 +216,7 @@ impl Life {
         if !matches!(self.phase, Phase::Standby) || self.taking_over.is_some() {
             return vec![Action::AnswerTakeOver(Err("not a free standby".to_owned()))];
         }
+        self.departs(victim);
         self.verdict = Some((victim, Certainty::HandedOver));
         self.not_before = self.not_before.max(last_revision).max(victim.epoch.revision());
         self.taking_over = Some((victim, now + HAND_OVER_PATIENCE));

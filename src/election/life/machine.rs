@@ -5,11 +5,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Action, Campaign, Event, Exit, Holder, LeaveCause, LifeSettings, Loss};
+use super::{
+    Action, Campaign, Compared, Event, Exit, Holder, LeaveCause, LifeSettings, Loss,
+    pause::Paused,
+    preference::{Failback, HeadStart},
+};
 use crate::{
     clock::BootInstant,
     election::{
-        session::Kind,
         standing::{Peer, Standing},
         verdict::{Certainty, Victim},
     },
@@ -79,8 +82,8 @@ pub struct Life {
     pub(super) mirrored: Revision,
     pub(super) in_step: bool,
     pub(super) holder: Option<Holder>,
-    /// The last holder of another kind, for the wait after it.
-    pub(super) last_kind: Option<Kind>,
+    /// The holder, or else the last one there was.
+    pub(super) last_holder: Option<Holder>,
     pub(super) absent_since: BootInstant,
     pub(super) gone: BTreeSet<ServerId>,
     pub(super) verdict: Option<(Victim, Certainty)>,
@@ -95,6 +98,10 @@ pub struct Life {
     /// A hand-over that was asked of this instance and not answered yet.
     pub(super) taking_over: Option<(Victim, BootInstant)>,
     pub(super) forwarding: Option<(Peer, Epoch, BootInstant)>,
+    pub(super) paused: Paused,
+    pub(super) compared: Compared,
+    pub(super) head_start: Option<HeadStart>,
+    pub(super) failback: Failback,
     pub(super) campaigns: u64,
     pub(super) note_at: Option<BootInstant>,
     pub(super) rounds_waited: u32,
@@ -113,7 +120,7 @@ impl Life {
             mirrored: Revision(0),
             in_step: false,
             holder: None,
-            last_kind: None,
+            last_holder: None,
             absent_since: BootInstant::default(),
             gone: BTreeSet::new(),
             verdict: None,
@@ -125,6 +132,10 @@ impl Life {
             barred: BTreeMap::new(),
             taking_over: None,
             forwarding: None,
+            paused: Paused::default(),
+            compared: Compared::default(),
+            head_start: None,
+            failback: Failback::default(),
             campaigns: 0,
             note_at: None,
             rounds_waited: 0,
@@ -183,9 +194,12 @@ impl Life {
         let forwarding = self.forwarding.as_ref().map(|(_, _, until)| *until);
         let taking_over = self.taking_over.as_ref().map(|(_, until)| *until);
         let held = self.hint_held_until();
+        let [failback, head_start] = self.preference_wakes();
+        let pause = self.pause_ends();
         // What was due at the last step has been looked at; only an event can change it now.
         let due = |at: &BootInstant| *at > self.stepped_at;
-        [phase, forwarding, taking_over, held, self.note_at].into_iter().flatten().filter(due).min()
+        let wakes = [phase, forwarding, taking_over, held, pause, failback, head_start, self.note_at];
+        wakes.into_iter().flatten().filter(due).min()
     }
 
     /// Takes one event that happened at `now`; returns what to do, in order.
@@ -208,6 +222,10 @@ impl Life {
             }
             Event::Hint(victim) => self.hint(now, victim),
             Event::Spoke(peer) => self.spoke(peer),
+            Event::Departs(victim) => self.departs(victim),
+            Event::Paused(until) => self.paused(until),
+            Event::Compared(compared) => self.compared(compared),
+            Event::AskedForRole(_) => self.asked_for_role(),
             Event::PledgeAsked { epoch, until, nonce } => self.pledge_asked(epoch, until, nonce),
             Event::ForeignDeposed(victim, done) => {
                 if !done && self.deposing_foreign == Some(victim) {
@@ -234,6 +252,7 @@ impl Life {
         };
         actions.extend(self.timers(now));
         actions.extend(self.consider(now));
+        actions.extend(self.fail_back(now));
         actions
     }
 
@@ -312,8 +331,8 @@ impl Life {
         if holder.is_none() && self.holder.is_some() {
             self.absent_since = now;
         }
-        if let Some(holder) = &holder {
-            self.last_kind = Some(holder.kind);
+        if holder.is_some() {
+            self.last_holder.clone_from(&holder);
         }
         if self.verdict.is_some_and(|(victim, certainty)| {
             certainty != Certainty::HandedOver && holder.as_ref().is_none_or(|holder| holder.victim != victim)

@@ -26,6 +26,8 @@
 mod candidacy;
 mod leaving;
 mod machine;
+mod pause;
+mod preference;
 #[cfg(test)]
 mod tests;
 
@@ -44,10 +46,12 @@ use crate::{
 };
 
 /// What does not change within a process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LifeSettings {
     /// The own id.
     pub own: ServerId,
+    /// The own `host:port`.
+    pub address: String,
     /// W.
     pub proof_window: Duration,
     /// Nominal time to live of the own lease.
@@ -56,6 +60,9 @@ pub struct LifeSettings {
     pub fast_takeover: bool,
     /// How much longer than W a successor of a foreign coordinator waits before it answers.
     pub foreign_wait: Duration,
+    /// After how long of being ready this instance asks a less preferred ACTIVE one for the role;
+    /// `None`: never.
+    pub failback: Option<Duration>,
     /// After losing a term: `true` ends the process.
     pub exit_on_loss: bool,
     /// Without active-standby: after so many rounds of waiting the process ends.
@@ -75,6 +82,15 @@ pub struct Holder {
     pub lease: LeaseId,
     /// Where it is reached.
     pub address: String,
+}
+
+/// How this instance's priority compares with the others'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Standbys that are known to live and to be ready, and are preferred to this one.
+    pub better: usize,
+    /// The term of the ACTIVE one, if that is known to serve and this one is preferred to it.
+    pub worse_holder: Option<Epoch>,
 }
 
 /// Why a process leaves on purpose.
@@ -175,6 +191,14 @@ pub enum Event {
     Hint(Victim),
     /// This peer told on its stream where it stands.
     Spoke(ServerId),
+    /// The holder of this term says that it ends it on purpose.
+    Departs(Victim),
+    /// Automatic takeover is paused until then, or not.
+    Paused(Option<BootInstant>),
+    /// The others' priorities, as far as they matter now.
+    Compared(Compared),
+    /// The ACTIVE one that was asked for the role has given it, in that term, or not.
+    AskedForRole(Result<Epoch, String>),
     /// The active one of this term can't reach etcd and asks not to be deposed by a hint.
     PledgeAsked {
         /// Its term.
@@ -224,6 +248,11 @@ pub enum Action {
     Register,
     /// The STANDBY line.
     NoteStandby,
+    /// Because of a pause, this holder that seems gone is not deposed.
+    NoteHeld(Victim),
+    /// Ask the holder of this term, to which this instance is preferred, for the role; then
+    /// `AskedForRole`.
+    AskForRole(Epoch),
     /// Show that etcd takes writes, then revoke the foreign holder's lease.
     DeposeForeign(Victim, LeaseId),
     /// Run the campaign transaction until its outcome is known.

@@ -8,6 +8,7 @@
 
 mod hooks;
 mod leaving;
+mod operator;
 mod standby;
 mod takeover;
 mod trouble;

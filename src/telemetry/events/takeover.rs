@@ -6,6 +6,7 @@ use tracing::{debug, info};
 
 use crate::{
     clock::BootInstant,
+    election::history::StageTimes,
     ids::{Epoch, Role, ServerId},
     telemetry::{
         events::{Events, Reloaded},
@@ -133,25 +134,31 @@ impl Takeover {
         self.stages.push((stage, took));
     }
 
-    /// The last stage: the first call may be answered.
-    pub fn serving(mut self, epoch: Epoch, at: BootInstant) {
+    /// The last stage: the first call may be answered. Returns how long each stage took, and all.
+    pub fn serving(mut self, epoch: Epoch, at: BootInstant) -> (StageTimes, Duration) {
         self.reached(Stage::Serving, at);
         let total = at.since(self.begun);
         self.events.metrics.pair.takeover_total(total);
-        let took = |wanted| {
-            let took = self.stages.iter().find(|(stage, _)| *stage == wanted)?.1;
-            Some(tracing::field::display(GoDuration(took)))
+        let took = |wanted| self.stages.iter().find(|(stage, _)| *stage == wanted).map(|(_, took)| *took);
+        let times = StageTimes {
+            detected: took(Stage::Detected),
+            deposed: took(Stage::Deposed),
+            won: took(Stage::Won),
+            caught_up: took(Stage::CaughtUp),
+            serving: took(Stage::Serving),
         };
+        let shown = |took: Option<Duration>| took.map(|took| tracing::field::display(GoDuration(took)));
         info!(
             verdict = self.cause.name(),
             epoch = epoch.0,
-            detected = took(Stage::Detected),
-            deposed = took(Stage::Deposed),
-            won = took(Stage::Won),
-            caughtUp = took(Stage::CaughtUp),
-            serving = took(Stage::Serving),
+            detected = shown(times.detected),
+            deposed = shown(times.deposed),
+            won = shown(times.won),
+            caughtUp = shown(times.caught_up),
+            serving = shown(times.serving),
             total = %GoDuration(total),
             "takeover done"
         );
+        (times, total)
     }
 }

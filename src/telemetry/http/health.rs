@@ -4,7 +4,10 @@ use milvus_proto::common::StateCode;
 use serde_json::{Value, json};
 
 use crate::{
-    election::standing::{Peer, Standing},
+    election::{
+        pause::Pause,
+        standing::{Peer, Standing},
+    },
     ids::{Epoch, Role, ServerId},
     telemetry::{metrics::LiveFigures, words::Phase},
 };
@@ -38,6 +41,8 @@ pub struct Health {
     pub epoch: Option<Epoch>,
     /// Who serves, as far as is known, and in which term. May be the instance itself.
     pub active: Option<(Peer, Epoch)>,
+    /// The pause of automatic takeover that is in force.
+    pub pause: Option<Pause>,
 }
 
 impl Health {
@@ -73,6 +78,7 @@ impl Health {
             address: own.map(|own| own.address.clone()),
             epoch: standing.own_epoch(),
             active,
+            pause: None,
         }
     }
 
@@ -106,6 +112,7 @@ impl Health {
             "state": self.code.as_str_name(),
             "epoch": self.epoch.map(|epoch| epoch.0),
             "active": active,
+            "paused": self.pause,
         })
     }
 }

@@ -137,6 +137,8 @@ families! {
         "for how long the own lease is surely valid by the own clock";
     LEASES_LOST = Counter, "milvus_coord_leases_lost_total" [],
         "leases of the own session that ended without having been given back";
+    PAUSED = Gauge, "milvus_coord_paused" [],
+        "1 while automatic takeover is paused by an operator";
     ETCD_AVAILABLE = Gauge, "milvus_coord_etcd_available" [],
         "1 while etcd answers";
     MIRROR_REVISION = Gauge, "milvus_coord_mirror_revision" [],

@@ -43,6 +43,7 @@ pub struct PairMetrics {
     pub(in crate::telemetry) leases_lost: IntCounter,
     pub(in crate::telemetry) foreign_writes: IntCounter,
     pub(in crate::telemetry) undecodable: IntCounter,
+    paused: IntGauge,
     etcd_available: IntGauge,
     phase: IntGaugeVec,
     epoch: OptionalGauge,
@@ -68,6 +69,7 @@ impl PairMetrics {
             leases_lost: register.int_counter(&names::LEASES_LOST),
             foreign_writes: register.int_counter(&names::FOREIGN_WRITES),
             undecodable: register.int_counter(&names::UNDECODABLE),
+            paused: register.int_gauge(&names::PAUSED),
             etcd_available: register.int_gauge(&names::ETCD_AVAILABLE),
             phase: register.int_gauges(&names::PHASE),
             epoch: register.optional(&names::EPOCH),
@@ -134,6 +136,10 @@ impl PairMetrics {
 
     pub(in crate::telemetry) fn takeover_total(&self, took: Duration) {
         self.takeover.with_label_values(&["total"]).observe(took.as_secs_f64());
+    }
+
+    pub(in crate::telemetry) fn paused(&self, paused: bool) {
+        self.paused.set(i64::from(paused));
     }
 
     pub(in crate::telemetry) fn etcd_available(&self, available: bool) {

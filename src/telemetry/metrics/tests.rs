@@ -41,6 +41,7 @@ fn used(role: Role) -> Arc<Metrics> {
     pair.proof(ProofResult::Confirmed);
     pair.call(CallOutcome::PushedAway);
     pair.etcd_available(true);
+    pair.paused(true);
     metrics
 }
 
