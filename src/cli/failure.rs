@@ -13,6 +13,12 @@ pub enum Failure {
     /// The output could not be written.
     #[error("the output could not be written")]
     Output(#[from] io::Error),
+    /// The pause was not set or removed.
+    #[error(transparent)]
+    Pause(#[from] super::pause::NotPaused),
+    /// Past takeovers are not known.
+    #[error("past takeovers could not be read")]
+    History(#[source] CallError),
     /// The role was not handed over.
     #[error(transparent)]
     Switchover(#[from] super::switchover::NotSwitched),

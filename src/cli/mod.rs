@@ -10,7 +10,9 @@ mod exit;
 mod failure;
 mod go_flags;
 pub mod health;
+pub mod history;
 mod operate;
+pub mod pause;
 mod role;
 mod rows;
 mod run;
@@ -74,7 +76,10 @@ fn run(command: Command, program: &str) -> Exit {
         }
         Command::Run(args) => run::run(&args),
         Command::Status(args) => operate::run_status(&args),
+        Command::History(args) => operate::run_history(&args),
         Command::Switchover(args) => operate::run_switchover(&args),
+        Command::Pause(args) => operate::run_pause(&args),
+        Command::Resume(args) => operate::run_resume(&args),
         Command::Health(args) => operate::run_health(&args),
     }
 }

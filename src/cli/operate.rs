@@ -1,4 +1,4 @@
-//! `status`, `health` and `switchover`, from arguments to exit code.
+//! The commands of operators, from arguments to exit code.
 
 use std::{
     io::{self, Write as _},
@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
-    args::{HealthArgs, StatusArgs, SwitchoverArgs},
+    args::{HealthArgs, HistoryArgs, PauseArgs, ResumeArgs, StatusArgs, SwitchoverArgs},
     exit::Exit,
     failure::Failure,
     health::{HealthOptions, health},
+    history::{HistoryOptions, history},
+    pause::{PauseOptions, pause, resume},
     run::translate,
     status::{StatusOptions, status},
     switchover::{SwitchoverOptions, switchover},
@@ -89,6 +91,30 @@ pub(super) fn run_switchover(args: &SwitchoverArgs) -> Exit {
         block_on(async {
             switchover(&ground.etcd, &ground.keys, ground.dial, options, &mut io::stdout()).await
         })
+    });
+    told.map_or_else(|exit| exit, |result| result.unwrap_or_else(|failure| failed(&failure)))
+}
+
+pub(super) fn run_history(args: &HistoryArgs) -> Exit {
+    let told = Ground::new(args.config.config.as_deref(), args.role).and_then(|ground| {
+        let options = HistoryOptions { role: args.role, limit: args.limit, json: args.json };
+        let (mut out, mut err) = (io::stdout(), io::stderr());
+        block_on(async { history(&ground.etcd, &ground.keys, options, &mut out, &mut err).await })
+    });
+    told.map_or_else(|exit| exit, |result| result.unwrap_or_else(|failure| failed(&failure)))
+}
+
+pub(super) fn run_pause(args: &PauseArgs) -> Exit {
+    let told = Ground::new(args.config.config.as_deref(), args.role).and_then(|ground| {
+        let options = PauseOptions { role: args.role, length: args.length, reason: args.reason.clone() };
+        block_on(async { pause(&ground.etcd, &ground.keys, &SystemClock, options, &mut io::stdout()).await })
+    });
+    told.map_or_else(|exit| exit, |result| result.unwrap_or_else(|failure| failed(&failure)))
+}
+
+pub(super) fn run_resume(args: &ResumeArgs) -> Exit {
+    let told = Ground::new(args.config.config.as_deref(), args.role).and_then(|ground| {
+        block_on(async { resume(&ground.etcd, &ground.keys, args.role, &mut io::stdout()).await })
     });
     told.map_or_else(|exit| exit, |result| result.unwrap_or_else(|failure| failed(&failure)))
 }

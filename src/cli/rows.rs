@@ -17,7 +17,7 @@ use super::{
     sessions::{COORDINATORS, Instance, software},
     table::Row,
 };
-use crate::ids::Revision;
+use crate::{election::session::Kind, ids::Revision};
 
 /// How an instance's lease stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,11 +192,13 @@ impl Seen {
             server_id: session.map(|session| session.server_id),
             address: session.map(|session| session.address.clone()),
             software: session.map(software),
+            priority: session.filter(|session| session.kind() == Kind::Own).map(|own| own.priority),
             active_since_ms,
             active_since: active_since_ms.and_then(|ms| local_time(ms, zone)),
             epoch: self.instance.epoch.map(|epoch| epoch.0),
             lease_left_s,
             lag_revisions: status.and_then(|status| lag(status, at)),
+            paused: None,
             error: (!troubles.is_empty()).then(|| troubles.join("; ")),
         }
     }

@@ -1,7 +1,7 @@
-//! `status`: every coordinator's instances, who of them is ACTIVE, since when, and how far
-//! behind the others are.
+//! `status`: every coordinator's instances, who of them is ACTIVE, since when, how far
+//! behind the others are, and whose automatic takeover is paused.
 
-use std::{io, io::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, io::Write, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::tz::TimeZone;
@@ -10,11 +10,13 @@ use super::{
     ask::Asker,
     exit::Exit,
     failure::Failure,
-    rows::{Lease, Seen, report},
+    rows::{Lease, Seen, local_time, report},
     sessions::{Instance, Sessions},
-    table,
+    table::{self, Paused},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
+    election::pause::Pause,
     etcd::{Etcd, keys::Keys},
     ids::LeaseId,
     net::Dial,
@@ -64,20 +66,31 @@ pub async fn status(
         }
         (sessions, seen) = looking.look().await?;
     }
-    let report = report(&seen, sessions.at, &keys.sessions().start, &TimeZone::system());
-    write(&report.rows, &report.troubles, options.json, out)?;
+    let zone = TimeZone::system();
+    let mut report = report(&seen, sessions.at, &keys.sessions().start, &zone);
+    let pauses = looking.pauses(&zone).await?;
+    for row in &mut report.rows {
+        row.paused = pauses.get(&row.role).cloned();
+    }
+    let lines: Vec<_> = pauses.iter().map(|(role, paused)| paused.line(role)).collect();
+    write(&report.rows, lines.iter().chain(&report.troubles), options.json, out)?;
     Ok(if report.troubles.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn write(rows: &[table::Row], troubles: &[String], json: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write<'a>(
+    rows: &[table::Row],
+    lines: impl Iterator<Item = &'a String>,
+    json: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if json {
         writeln!(out, "{}", table::json(rows))?;
     } else {
         if !rows.is_empty() {
             write!(out, "{}", table::table(rows))?;
         }
-        for trouble in troubles {
-            writeln!(out, "{trouble}")?;
+        for line in lines {
+            writeln!(out, "{line}")?;
         }
     }
     out.flush()
@@ -95,6 +108,22 @@ impl Looking<'_> {
         let sessions = Sessions::read(self.etcd, self.keys, self.options.etcd_limit).await?;
         let seen = join_all(sessions.instances.iter().map(|instance| self.look_at(instance))).await;
         Ok((sessions, seen))
+    }
+
+    /// Those that last, by the names of their roles. What is no pause counts as none.
+    async fn pauses(&self, zone: &TimeZone) -> Result<BTreeMap<String, Paused>, Failure> {
+        let range = self.keys.pauses();
+        let now = SystemClock.wall();
+        let listed = self.etcd.list(&range, self.options.etcd_limit).await?;
+        let lasting = listed.value.iter().filter_map(|kv| {
+            let role = kv.key.strip_prefix(&range.start)?;
+            let pause = Pause::decode(&kv.value).ok()?;
+            let left_s = pause.left(now).as_secs_f64().ceil() as u64;
+            let until = i64::try_from(pause.until_ms).ok().and_then(|ms| local_time(ms, zone));
+            let Pause { until_ms, reason, by, .. } = pause;
+            (left_s > 0).then(|| (role.to_owned(), Paused { until_ms, until, left_s, reason, by }))
+        });
+        Ok(lasting.collect())
     }
 
     async fn look_at(&self, instance: &Instance) -> Seen {

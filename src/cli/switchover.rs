@@ -249,7 +249,8 @@ async fn ask(asker: &Asker, active: &Named, to: Option<ServerId>) -> Result<Swit
         .await
         .map_err(|error| NotSwitched::Unreachable { active: active.clone(), reason: error.to_string() })?;
     let mut client = PeerClient::new(caller);
-    let asking = client.switchover(SwitchoverRequest { to_server_id: to.map_or(0, |to| to.0) });
+    let asking =
+        client.switchover(SwitchoverRequest { to_server_id: to.map_or(0, |to| to.0), preferred: false });
     asker.answer("Peer.Switchover", deadline, asking).await.map_err(|error| {
         let (active, reason) = (active.clone(), error.to_string());
         match error {

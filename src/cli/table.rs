@@ -1,4 +1,4 @@
-//! Sessions as a table or as JSON.
+//! Sessions as a table or as JSON; aligned columns.
 
 use std::fmt::Write as _;
 
@@ -17,6 +17,8 @@ pub struct Row {
     pub address: Option<String>,
     /// `milvus-coord/<version>`, or `milvus/<version>` for the real one.
     pub software: Option<String>,
+    /// Who should be ACTIVE: the highest. Absent for the real one.
+    pub priority: Option<i32>,
     /// Unix milliseconds since which it serves, if it does and says so.
     pub active_since_ms: Option<i64>,
     /// The same, readable, in the local zone.
@@ -27,14 +29,56 @@ pub struct Row {
     pub lease_left_s: Option<i64>,
     /// Revisions that its mirror is behind etcd.
     pub lag_revisions: Option<i64>,
+    /// The pause of its role's automatic takeover.
+    pub paused: Option<Paused>,
     /// What is wrong with it: why it could not be asked, above all.
     pub error: Option<String>,
 }
 
-const HEADINGS: [&str; 9] =
-    ["ROLE", "STATE", "SERVER ID", "ADDRESS", "SOFTWARE", "ACTIVE SINCE", "EPOCH", "LEASE", "LAG"];
+/// A pause of automatic takeover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Paused {
+    /// Unix milliseconds of its end.
+    pub until_ms: u64,
+    /// The same, readable, in the local zone.
+    pub until: Option<String>,
+    /// Seconds that are left of it.
+    pub left_s: u64,
+    /// In the operator's words; may be empty.
+    pub reason: String,
+    /// Who asked for it.
+    pub by: String,
+}
 
-fn cells(row: &Row) -> [String; 9] {
+impl Paused {
+    /// The line that says so.
+    pub fn line(&self, role: &str) -> String {
+        let until = self.until.clone().unwrap_or_else(|| self.until_ms.to_string());
+        let mut line = format!("{role}: automatic takeover is paused until {until}");
+        if !self.by.is_empty() {
+            let _ = write!(line, " by {}", self.by);
+        }
+        if !self.reason.is_empty() {
+            let _ = write!(line, ": {}", self.reason);
+        }
+        line
+    }
+}
+
+const HEADINGS: [&str; 10] = [
+    "ROLE",
+    "STATE",
+    "SERVER ID",
+    "ADDRESS",
+    "SOFTWARE",
+    "PRIORITY",
+    "ACTIVE SINCE",
+    "EPOCH",
+    "LEASE",
+    "LAG",
+];
+
+fn cells(row: &Row) -> [String; 10] {
     let dash = || "-".to_owned();
     let number = |n: Option<i64>| n.map_or_else(dash, |n| n.to_string());
     let word = |text: &Option<String>| text.clone().unwrap_or_else(dash);
@@ -44,6 +88,7 @@ fn cells(row: &Row) -> [String; 9] {
         number(row.server_id),
         word(&row.address),
         word(&row.software),
+        row.priority.map_or_else(dash, |priority| priority.to_string()),
         word(&row.active_since),
         number(row.epoch),
         row.lease_left_s.map_or_else(dash, |s| format!("{s}s")),
@@ -51,15 +96,13 @@ fn cells(row: &Row) -> [String; 9] {
     ]
 }
 
-/// Aligned columns, a heading, one line a row, and the reasons below.
-pub fn table(rows: &[Row]) -> String {
-    let lines: Vec<[String; 9]> =
-        std::iter::once(HEADINGS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
-    let widths: [usize; 9] = std::array::from_fn(|column| {
+/// Columns as wide as their widest cells.
+pub(super) fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
     });
     let mut text = String::new();
-    for line in &lines {
+    for line in lines {
         let mut padded = String::new();
         for (cell, width) in line.iter().zip(widths) {
             let _ = write!(padded, "{cell:<width$}  ");
@@ -67,6 +110,13 @@ pub fn table(rows: &[Row]) -> String {
         text.push_str(padded.trim_end());
         text.push('\n');
     }
+    text
+}
+
+/// Aligned columns, a heading, one line a row, and the reasons below.
+pub fn table(rows: &[Row]) -> String {
+    let lines: Vec<_> = std::iter::once(HEADINGS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
+    let mut text = aligned(&lines);
     for row in rows {
         if let Some(error) = &row.error {
             let _ = match (row.server_id, &row.address) {
@@ -94,11 +144,13 @@ mod tests {
             server_id: Some(3),
             address: Some("10.0.0.1:53100".into()),
             software: Some("milvus-coord/0.1.0".into()),
+            priority: Some(-10),
             active_since_ms: Some(1),
             active_since: Some("2026-11-21 01:32:17".into()),
             epoch: Some(61),
             lease_left_s: Some(4),
             lag_revisions: Some(0),
+            paused: None,
             error: None,
         }
     }
@@ -109,6 +161,7 @@ mod tests {
             state: "STANDBY".into(),
             server_id: Some(12),
             software: Some("milvus/2.3.5".into()),
+            priority: None,
             active_since: None,
             epoch: None,
             lease_left_s: Some(28),
@@ -122,6 +175,7 @@ mod tests {
             server_id: None,
             address: None,
             software: None,
+            priority: None,
             active_since: None,
             epoch: None,
             lease_left_s: None,
@@ -132,10 +186,10 @@ mod tests {
         assert_eq!(
             table(&[row(), real, unreadable]),
             "\
-ROLE       STATE       SERVER ID  ADDRESS         SOFTWARE            ACTIVE SINCE         EPOCH  LEASE  LAG
-rootcoord  ACTIVE      3          10.0.0.1:53100  milvus-coord/0.1.0  2026-11-21 01:32:17  61     4s     0
-rootcoord  STANDBY     12         10.0.0.1:53100  milvus/2.3.5        -                    -      28s    -
-datacoord  UNREADABLE  -          -               -                   -                    -      -      -
+ROLE       STATE       SERVER ID  ADDRESS         SOFTWARE            PRIORITY  ACTIVE SINCE         EPOCH  LEASE  LAG
+rootcoord  ACTIVE      3          10.0.0.1:53100  milvus-coord/0.1.0  -10       2026-11-21 01:32:17  61     4s     0
+rootcoord  STANDBY     12         10.0.0.1:53100  milvus/2.3.5        -         -                    -      28s    -
+datacoord  UNREADABLE  -          -               -                   -         -                    -      -      -
 rootcoord 12 at 10.0.0.1:53100: connection refused
 datacoord: the value is no session
 "

@@ -60,9 +60,30 @@ fn the_other_commands_take_their_arguments() {
         Command::Health(args) => assert_eq!(args.address.as_deref(), Some("h:1")),
         other => panic!("{other:?}"),
     }
-    for wrong in
-        ["m switchover rootcoord --to 0", "m health rootcoord --address h", "m completions csh", "m stop x"]
+    match parse("m history rootcoord --limit 3").unwrap() {
+        Command::History(args) => assert_eq!((args.limit, args.json), (3, false)),
+        other => panic!("{other:?}"),
+    }
+    for (arguments, seconds) in
+        [("", 3600), (" --for 90s", 90), (" --for 1h30m", 5400), (" --for 24h", 86_400)]
     {
+        match parse(&format!("m pause rootcoord{arguments}")).unwrap() {
+            Command::Pause(args) => assert_eq!(args.length.as_secs(), seconds),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(parse("m resume rootcoord").unwrap(), Command::Resume(_)));
+    for wrong in [
+        "m switchover rootcoord --to 0",
+        "m health rootcoord --address h",
+        "m completions csh",
+        "m stop x",
+        "m pause rootcoord --for 0s",
+        "m pause rootcoord --for -5m",
+        "m pause rootcoord --for 25h",
+        "m pause rootcoord --for 30",
+        "m resume",
+    ] {
         assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
     }
 }
@@ -77,9 +98,14 @@ fn without_arguments_it_helps() {
 #[test]
 fn help_reads_well() {
     let mut text = String::new();
-    for arguments in
-        [&["--help"][..], &["run", "--help"], &["health", "--help"], &["config", "check", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["history", "--help"],
+        &["pause", "--help"],
+        &["health", "--help"],
+        &["config", "check", "--help"],
+    ] {
         let command = Cli::command().term_width(100).max_term_width(100);
         let line = ["milvus-coord"].iter().chain(arguments);
         let help = command.try_get_matches_from(line).unwrap_err();

@@ -15,8 +15,8 @@ use std::{io, time::Duration};
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
-use super::rows::local_time;
 pub(super) use self::{calls::CallCounter, health::InstanceHealth, reloads::ReloadCounter};
+use super::rows::local_time;
 use crate::{
     clock::BootInstant,
     election::{

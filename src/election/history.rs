@@ -230,7 +230,12 @@ mod tests {
         Course {
             reason: Reason::Certain,
             from: Some((ServerId(7), "10.0.0.7:53100".to_owned())),
-            stages: StageTimes { detected: ms(300), won: ms(1_204), serving: ms(2_000), ..Default::default() },
+            stages: StageTimes {
+                detected: ms(300),
+                won: ms(1_204),
+                serving: ms(2_000),
+                ..Default::default()
+            },
             total: Duration::from_nanos(3_204_400),
         }
     }

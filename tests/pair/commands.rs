@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::bounds::{FAST, LEASE, LONG_LEASE, PROGRAM, SOON};
 
 /// Runs a command with the settings of the bed's cluster, to its end.
-async fn milvus_coord(bed: &Bed, arguments: &[&str], port: Option<u16>) -> Output {
+pub(crate) async fn milvus_coord(bed: &Bed, arguments: &[&str], port: Option<u16>) -> Output {
     let mut command = Command::new(PROGRAM);
     let endpoints: Vec<String> = bed.etcd.endpoints().iter().map(|e| e.replace("http://", "")).collect();
     command.args(arguments).env_clear().env("ETCD_ENDPOINTS", endpoints.join(",")).stdin(Stdio::null());
@@ -23,17 +23,17 @@ async fn milvus_coord(bed: &Bed, arguments: &[&str], port: Option<u16>) -> Outpu
     tokio::time::timeout(SOON, command.output()).await.expect("the command ends").expect("the command starts")
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn rows(output: &Output) -> Vec<Value> {
+pub(crate) fn rows(output: &Output) -> Vec<Value> {
     assert_eq!(output.status.code(), Some(0), "{}", text(output));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(output)))
 }
 
 /// The row of `status --json` for an instance.
-async fn status_of(bed: &Bed, instance: &Instance) -> Value {
+pub(crate) async fn status_of(bed: &Bed, instance: &Instance) -> Value {
     let all = rows(&milvus_coord(bed, &["status", "--json"], None).await);
     let is_it = |row: &&Value| row["address"] == instance.address();
     all.iter().find(is_it).unwrap_or_else(|| panic!("{} is not in {all:#?}", instance.address())).clone()
@@ -178,7 +178,7 @@ async fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let output = milvus_coord(&bed, &["completions", shell], None).await;
         assert_eq!(output.status.code(), Some(0));
-        for command in ["run", "status", "switchover", "health", "config"] {
+        for command in ["run", "status", "history", "switchover", "pause", "resume", "health", "config"] {
             assert!(text(&output).contains(command), "{shell}: no {command}");
         }
     }

@@ -75,9 +75,9 @@ fn a_pair_that_works_has_no_troubles() {
         table(&report.rows),
         format!(
             "\
-ROLE       STATE    SERVER ID  ADDRESS          SOFTWARE            ACTIVE SINCE         EPOCH  LEASE  LAG
-rootcoord  ACTIVE   12         10.0.0.12:53100  milvus-coord/{0}  2026-11-21 01:32:17  61     4s     4
-rootcoord  STANDBY  9          10.0.0.9:53100   milvus-coord/{0}  -                    -      4s     4
+ROLE       STATE    SERVER ID  ADDRESS          SOFTWARE            PRIORITY  ACTIVE SINCE         EPOCH  LEASE  LAG
+rootcoord  ACTIVE   12         10.0.0.12:53100  milvus-coord/{0}  0         2026-11-21 01:32:17  61     4s     4
+rootcoord  STANDBY  9          10.0.0.9:53100   milvus-coord/{0}  0         -                    -      4s     4
 ",
             env!("CARGO_PKG_VERSION")
         )

@@ -122,9 +122,11 @@ impl Life {
 
     /// When [`fail_back`](Self::fail_back) or the end of a head start wants to be looked at.
     pub(super) fn preference_wakes(&self) -> [Option<BootInstant>; 2] {
-        let failback = self.settings.failback.zip(self.failback.ready).map(|(configured, (_, since))| {
-            since + self.failback.settle(self.stepped_at, configured)
-        });
+        let failback = self
+            .settings
+            .failback
+            .zip(self.failback.ready)
+            .map(|(configured, (_, since))| since + self.failback.settle(self.stepped_at, configured));
         [failback, self.head_start.map(|(_, until)| until)]
     }
 }

@@ -1,5 +1,8 @@
 //! What the life of an instance must do, told as events and actions.
 
+mod pause;
+mod preference;
+
 use std::time::Duration;
 
 use super::*;
@@ -18,10 +21,12 @@ fn at(millis: u64) -> BootInstant {
 fn settings() -> LifeSettings {
     LifeSettings {
         own: OWN,
+        address: format!("10.0.0.{OWN}:53100"),
         proof_window: W,
         lease_ttl: Duration::from_secs(5),
         fast_takeover: true,
         foreign_wait: Duration::ZERO,
+        failback: None,
         exit_on_loss: false,
         rounds: None,
         rules: Rules::default(),

@@ -178,19 +178,19 @@ async fn the_role_names_who_is_active() {
     assert_eq!(media, "application/json");
     assert_eq!(
         starting,
-        r#"{"role":"rootcoord","server_id":null,"address":null,"phase":"starting","state":"Abnormal","epoch":null,"active":null}"#.to_owned() + "\n"
+        r#"{"role":"rootcoord","server_id":null,"address":null,"phase":"starting","state":"Abnormal","epoch":null,"active":null,"paused":null}"#.to_owned() + "\n"
     );
     port.stand.0.lock().0 = Standing::Standby { active: Some((peer(3), Epoch(160))) };
     let (.., standby) = ask(&port, "GET /role", "", "").await;
     assert_eq!(
         standby,
-        r#"{"role":"rootcoord","server_id":7,"address":"10.0.0.7:53100","phase":"standby","state":"StandBy","epoch":null,"active":{"server_id":3,"address":"10.0.0.3:53100","epoch":160}}"#.to_owned() + "\n"
+        r#"{"role":"rootcoord","server_id":7,"address":"10.0.0.7:53100","phase":"standby","state":"StandBy","epoch":null,"active":{"server_id":3,"address":"10.0.0.3:53100","epoch":160},"paused":null}"#.to_owned() + "\n"
     );
     port.stand.0.lock().0 = Standing::Active { epoch: Epoch(167) };
     let (.., active) = ask(&port, "GET /role", "", "").await;
     assert_eq!(
         active,
-        r#"{"role":"rootcoord","server_id":7,"address":"10.0.0.7:53100","phase":"active","state":"Healthy","epoch":167,"active":{"server_id":7,"address":"10.0.0.7:53100","epoch":167}}"#.to_owned() + "\n"
+        r#"{"role":"rootcoord","server_id":7,"address":"10.0.0.7:53100","phase":"active","state":"Healthy","epoch":167,"active":{"server_id":7,"address":"10.0.0.7:53100","epoch":167},"paused":null}"#.to_owned() + "\n"
     );
     assert_eq!(ask(&port, "GET /active", "", "").await, (200, TEXT.to_owned(), "active".to_owned()));
     assert_eq!(ask(&port, "GET /standby", "", "").await, (503, TEXT.to_owned(), "active".to_owned()));

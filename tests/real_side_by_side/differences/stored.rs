@@ -36,6 +36,7 @@ fn own_keys() -> Because {
     )
     .ours_alone("by-dev/kv/milvus-coord/requests/create-database/*")
     .ours_alone("by-dev/kv/milvus-coord/requests/rename-collection/*")
+    .ours_alone("by-dev/kv/milvus-coord/history/rootcoord/*")
     .ours("by-dev/meta/session/rootcoord*", "value.Coord", "milvus-coord/*")
 }
 
