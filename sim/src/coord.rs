@@ -9,13 +9,14 @@ use milvus_coord::{
     election::{
         death_watch::{DeathWatch, OnGone},
         gate::GateSettings,
+        history::{Course, Reason, StageTimes},
         instance::{DeathWatchOf, Handles, Instance, InstanceSettings, World as Outside},
         notes::{Note, Witness},
         rules::Rules,
         standing::Peer,
     },
     etcd::{Etcd, keys::Keys, settings::EtcdSettings},
-    ids::{Role, ServerId},
+    ids::{Epoch, Role, ServerId},
     net::BoxFuture,
     rootcoord::{
         access::Defaults,
@@ -58,6 +59,10 @@ pub struct CoordSettings {
     pub gate: GateSettings,
     /// Whether anything but the lease deposes.
     pub fast_takeover: bool,
+    /// Who should be ACTIVE: the highest.
+    pub priority: i32,
+    /// After how long a preferred one asks for the role, if it does.
+    pub failback: Option<Duration>,
 }
 
 impl CoordSettings {
@@ -68,6 +73,8 @@ impl CoordSettings {
             lease_ttl: Duration::from_secs(2),
             gate: GateSettings { proof_window: Duration::from_millis(100), strict, rules },
             fast_takeover: true,
+            priority: 0,
+            failback: None,
         }
     }
 }
@@ -118,6 +125,12 @@ struct Teller {
 impl Witness for Teller {
     fn note(&self, _: BootInstant, note: &Note) {
         self.trace.tell(&self.who, &format!("{note:?}"));
+    }
+
+    /// Measures nothing, but lets the history be kept.
+    fn course(&self, _: Epoch) -> Option<Course> {
+        let (stages, total) = (StageTimes::default(), Duration::ZERO);
+        Some(Course { reason: Reason::Start, from: None, stages, total })
     }
 }
 
@@ -283,8 +296,8 @@ pub async fn main(env: Env, start: Start) -> i32 {
             gate: settings.gate,
             fast_takeover: settings.fast_takeover,
             foreign_wait: Duration::ZERO,
-            priority: 0,
-            failback: None,
+            priority: settings.priority,
+            failback: settings.failback,
             exit_on_loss: false,
             rounds: 30,
             write_timeout: Duration::from_secs(1),

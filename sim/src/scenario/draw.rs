@@ -60,7 +60,7 @@ impl<'a> Dice<'a> {
     pub fn fault(&mut self) -> Fault {
         let (target, other) = (self.target(), self.standby());
         let member = self.rng.random_range(0..self.extent.members);
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..103) {
             0..12 => Fault::Kill(target),
             12..17 => Fault::Restart(target),
             17..22 => Fault::Terminate(target),
@@ -95,6 +95,7 @@ impl<'a> Dice<'a> {
             93..96 => Fault::Unheard(self.rng.random_range(0.1..0.9)),
             96..98 => Fault::Lost(self.rng.random_range(0.1..0.7)),
             98..100 => Fault::RevokeActive,
+            100..103 => Fault::PauseTakeover,
             _ => Fault::Kill(target),
         }
     }

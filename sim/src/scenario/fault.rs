@@ -78,6 +78,8 @@ pub enum Fault {
     Lost(f64),
     /// Somebody revokes the lease of the ACTIVE key.
     RevokeActive,
+    /// An operator pauses automatic takeover, and resumes it.
+    PauseTakeover,
 }
 
 /// What a late proposal is about.
@@ -120,7 +122,7 @@ pub struct Extent {
 impl Fault {
     /// Whether it can end a term, so that one term change may follow from it.
     pub fn may_depose(&self) -> bool {
-        !matches!(self, Self::CutClients(_) | Self::Compact | Self::EtcdMoveLeader(_))
+        !matches!(self, Self::CutClients(_) | Self::Compact | Self::EtcdMoveLeader(_) | Self::PauseTakeover)
     }
 
     /// The same with other targets.
@@ -157,7 +159,8 @@ impl Fault {
             | Self::Late(None, ..)
             | Self::Unheard(_)
             | Self::Lost(_)
-            | Self::RevokeActive => {}
+            | Self::RevokeActive
+            | Self::PauseTakeover => {}
         }
         self
     }

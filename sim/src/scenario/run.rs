@@ -14,7 +14,7 @@ use super::{
     directed::{Directed, Director},
     draw::Dice,
     fault::{Fault, Scheduled},
-    stage::{Stage, StageSettings},
+    stage::{Preference, Stage, StageSettings},
 };
 use crate::{
     check::{
@@ -101,6 +101,7 @@ fn layout() -> Layout {
     Layout {
         root: "by-dev/".to_owned(),
         sessions: keys.sessions().start,
+        operators: keys.pauses().start,
         active: keys.active(Role::RootCoord),
         windows: vec![format!("{}/gid/timestamp", keys.kv()), format!("{}/gid/idTimestamp", keys.kv())],
     }
@@ -253,7 +254,13 @@ impl Run {
         let order = schema::check(&operations)?;
         self.stage.etcd.look(|cluster, _| self.messages.end(cluster.store()))?;
         let changes = self.checker.terms().len().saturating_sub(1);
-        if changes > self.may_depose {
+        // Each may be followed by one back to a preferred instance, and the first preferred
+        // one may come after another has begun.
+        let allowed = match self.stage.settings().preference {
+            Preference::Failback => 2 * self.may_depose + self.stage.settings().extent.instances,
+            Preference::None | Preference::Priorities => self.may_depose,
+        };
+        if changes > allowed {
             return Err(Violation(format!("{changes} term changes, but {} faults", self.may_depose)));
         }
         Ok(lists == Lists::Decided && order == Order::Decided)

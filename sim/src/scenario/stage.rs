@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use etcd_client::proto::PbLeaseRevokeRequest;
-use milvus_coord::{election::rules::Rules, ids::Role};
+use etcd_client::proto::{PbDeleteRequest, PbLeaseRevokeRequest, PbPutRequest};
+use milvus_coord::{
+    election::{pause::Pause, rules::Rules},
+    ids::Role,
+};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +67,19 @@ pub struct StageSettings {
     pub strict: bool,
     /// Who decides what clients call.
     pub cast: Cast,
+    /// Who should be ACTIVE.
+    pub preference: Preference,
+}
+
+/// Who should be ACTIVE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// Anybody.
+    None,
+    /// Each instance has a higher priority than those before it, but every third one.
+    Priorities,
+    /// The same, and preferred ones ask for the role.
+    Failback,
 }
 
 impl StageSettings {
@@ -84,6 +100,8 @@ impl StageSettings {
             progress_overtakes: rng.random_bool(0.5),
             strict: rng.random_bool(0.3),
             cast: Cast::Random,
+            preference: [Preference::None, Preference::Priorities, Preference::Failback]
+                [rng.random_range(0..3)],
         }
     }
 }
@@ -224,7 +242,7 @@ impl Stage {
         let seed = self.settings.seed ^ ((index as u64) << 40) ^ (u64::from(starts) << 32);
         let others = Others::new(&name, self.broker.clone(), trouble, seed);
         let start = Start {
-            settings: CoordSettings::new(endpoints, self.settings.rules, self.settings.strict),
+            settings: self.coord(index, endpoints),
             port: coord::PORT + u16::try_from(index).unwrap_or_default(),
             trace: self.trace.clone(),
             obituaries: self.obituaries.clone(),
@@ -235,6 +253,16 @@ impl Stage {
         self.trace.tell(&name, "starts");
         let process = self.world.start(self.machines[machine], &name, |env| coord::main(env, start));
         (process, controls)
+    }
+
+    fn coord(&self, index: InstanceIndex, endpoints: Vec<String>) -> CoordSettings {
+        let StageSettings { rules, strict, preference, .. } = self.settings;
+        let rank = i32::try_from(index % 3).unwrap_or_default();
+        CoordSettings {
+            priority: if preference == Preference::None { 0 } else { rank },
+            failback: (preference == Preference::Failback).then_some(Duration::from_millis(700)),
+            ..CoordSettings::new(endpoints, rules, strict)
+        }
     }
 
     fn process_name(index: InstanceIndex, starts: u32) -> String {
@@ -385,6 +413,7 @@ impl Stage {
                 self.lag_watches(WatchFault { member: Some(member), lag, ..WatchFault::default() });
             }
             Fault::RevokeActive => self.revoke_active(),
+            Fault::PauseTakeover => self.pause_takeover(true),
             Fault::Late(from, writing, delay) => self.delay(from, writing, delay, DELAYED),
             Fault::Unheard(odds) => self.etcd.fates(|fates| fates.odds.unheard = odds),
             Fault::Lost(odds) => self.etcd.fates(|fates| fates.odds.lost = odds),
@@ -457,6 +486,7 @@ impl Stage {
             Fault::Late(..) => self.etcd.fates(Fates::clear_rules),
             Fault::Unheard(_) => self.etcd.fates(|fates| fates.odds.unheard = 0.0),
             Fault::Lost(_) => self.etcd.fates(|fates| fates.odds.lost = 0.0),
+            Fault::PauseTakeover => self.pause_takeover(false),
             Fault::CutPeers(..) | Fault::Reset(..) | Fault::WallJump(..) | Fault::RevokeActive => {}
             Fault::WatchLag(..)
             | Fault::MemberWatchLag(..)
@@ -510,6 +540,22 @@ impl Stage {
             let revoke = Proposal::Revoke(PbLeaseRevokeRequest { id: lease });
             // Nobody may hold the key just now.
             let _ = cluster.apply(&revoke, &Origin::operator(), set_out, now);
+        });
+    }
+
+    fn pause_takeover(&self, paused: bool) {
+        let key = coord::keys().pause(Role::RootCoord).into_bytes();
+        // Ended by the operator long before its time.
+        let pause = Pause { since_ms: 0, until_ms: u64::MAX, ..Pause::default() };
+        let write = if paused {
+            Proposal::Put(PbPutRequest { key, value: pause.encode(), ..Default::default() })
+        } else {
+            Proposal::Delete(PbDeleteRequest { key, ..Default::default() })
+        };
+        self.etcd.with(|cluster, now| {
+            let set_out = cluster.store().revision();
+            // Etcd may have no space.
+            let _ = cluster.apply(&write, &Origin::operator(), set_out, now);
         });
     }
 

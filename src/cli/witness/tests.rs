@@ -1,3 +1,5 @@
+mod operator;
+
 use std::sync::Arc;
 
 use super::*;

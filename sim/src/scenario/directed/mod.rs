@@ -14,7 +14,7 @@ use milvus_coord::election::rules::{Rule, Rules};
 pub(super) use self::director::Director;
 use super::{
     fault::Extent,
-    stage::{Cast, StageSettings},
+    stage::{Cast, Preference, StageSettings},
 };
 use crate::check::Violation;
 
@@ -120,6 +120,7 @@ impl Directed {
             progress_overtakes: false,
             strict: false,
             cast: Cast::Ordered,
+            preference: Preference::None,
         }
     }
 
