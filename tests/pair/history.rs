@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     bounds::{FAST, LEASE, LONG_LEASE, PROGRAM, SOON},
-    commands::{milvus_coord, rows},
+    commands::{milvus_coord, rows, text},
 };
 
 async fn takeovers(bed: &Bed, arguments: &[&str]) -> Vec<Value> {
@@ -76,8 +76,10 @@ async fn each_takeover_has_a_row_and_the_newest_is_first() {
 async fn a_hand_over_is_told_as_one() {
     let bed = Bed::new(PROGRAM).await;
     let (first, second) = bed.pair().await;
-    first.terminate();
-    second.serves(FAST).await;
+    // Unlike SIGTERM it waits for the standby's stream.
+    let output = milvus_coord(&bed, &["switchover", "rootcoord"], None).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    bed.wait_active(&second, FAST).await;
     let found = wait_for(&bed, 2).await;
     assert_eq!(found[0]["reason"], "hand-over");
     assert_eq!(found[0]["from"]["address"], first.address());

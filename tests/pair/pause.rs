@@ -101,7 +101,8 @@ async fn what_an_operator_asks_for_works_during_a_pause() {
     let load = Load::under_way(&client, 100, SOON).await;
     told(&bed, &["switchover", "rootcoord"]).await;
     bed.wait_active(&second, FAST).await;
-    load.successes(100, SOON).await;
+    // Long enough for the stream that a hand-over needs.
+    load.successes(500, SOON).await;
     let asked = second.terminate();
     bed.wait_active(&first, FAST).await;
     load.success_since(asked, FAST).await;
