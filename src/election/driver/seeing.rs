@@ -156,16 +156,17 @@ impl Running {
             let id = |listed: &Listed| ServerId(listed.session.server_id);
             let of_our_kind = |listed: &&Listed| listed.session.kind() == Kind::Own;
             let phase = |listed: &Listed| self.phases.get(&id(listed)).copied();
-            let holder = observed.active(settings.role).filter(of_our_kind);
+            let holder = observed.active(settings.role);
             let better = observed
                 .instances(settings.role)
-                .filter(of_our_kind)
                 .filter(|listed| listed.session.priority > settings.priority)
+                .filter(of_our_kind)
                 .filter(|listed| holder.is_none_or(|holder| id(holder) != id(listed)))
                 .filter(|listed| phase(listed) == Some(Phase::Standby))
                 .count();
             let worse_holder = holder
                 .filter(|holder| holder.session.priority < settings.priority)
+                .filter(of_our_kind)
                 .filter(|holder| phase(holder) == Some(Phase::Active))
                 .map(|holder| Epoch(holder.mod_revision.0));
             Compared { better, worse_holder }

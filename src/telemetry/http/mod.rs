@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 `OK`, or 500 when only a restart helps; in full for requests of `Content-Type: application/json` |
-//! | `/role` | where the instance stands and who is active, as JSON |
+//! | `/role` | where the instance stands, who is active, and whether automatic takeover is paused, as JSON |
 //! | `/active`, `/standby` | 200 while the instance is that, else 503; the body is the phase |
 //! | `/metrics` | all metrics, Prometheus text 0.0.4 |
 //! | `/metrics_default` | those of the process alone |
