@@ -1,4 +1,4 @@
-"""Checks the files by which milvus-coord is deployed, without starting anything.
+"""Checks the files by which milvus-coord is deployed, without deploying anything.
 
 Each test is a function whose name is the promise. Prints what the test programs of this
 project print; a test whose tool is missing is skipped, with the reason.
@@ -13,54 +13,38 @@ import tempfile
 import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import monitoring
+from common import ROOT, Skip, finished, needs, needs_yaml, run, yaml
+
 COMPOSE = ROOT / "docker" / "compose.yaml"
+WITH_PROMETHEUS = ROOT / "docker" / "monitoring" / "compose.yaml"
 STACK = ROOT / "docker" / "swarm" / "stack.yaml"
 CHART = ROOT / "docker" / "chart"
 ETCD = ["--set", "externalEtcd.endpoints={etcd-0:2379,etcd-1:2379}"]
 KAFKA = ["--set", "externalKafka.enabled=true,externalKafka.brokerList=kafka:9092"]
 # The oldest that the chart admits, and a recent one.
 KUBERNETES = ["1.25.0", "1.34.0"]
+# Of the Prometheus operator, not of Kubernetes.
+OPERATOR = ["ServiceMonitor", "PrometheusRule"]
 
 try:
     import kubernetes_validate
-    import yaml
 except ImportError:
-    kubernetes_validate = yaml = None
-
-
-class Skip(Exception):
-    """This can't be checked here."""
-
-
-def finished(command, environment=None):
-    environment = {**os.environ, **(environment or {})}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
-
-
-def run(command, environment=None, fails=False):
-    """What the command prints; `fails`: it must fail, and what it complains about."""
-    done = finished(command, environment)
-    assert (done.returncode != 0) == fails, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-    return done.stderr if fails else done.stdout
-
-
-def needs_yaml():
-    if yaml is None:
-        raise Skip("kubernetes-validate and PyYAML are not installed")
+    kubernetes_validate = None
 
 
 # ---- compose and Swarm ----------------------------------------------------------------------
 
 
-def composed(file, **environment):
-    """The file as compose understands it, and every version of compose that is here."""
+def composed(*files, **environment):
+    """The files as compose understands them, by every version of compose that is here."""
     needs_yaml()
     programs = json.loads(os.environ.get("DEPLOY_COMPOSE", "[]"))
     if not programs:
         raise Skip("there is neither docker-compose nor docker compose")
     for program in programs:
-        yield yaml.safe_load(run([*program, "-f", str(file), "config"], environment))
+        named = [argument for file in files for argument in ("-f", str(file))]
+        yield yaml.safe_load(run([*program, *named, "config"], environment))
 
 
 def variables(service):
@@ -89,6 +73,39 @@ def compose_without_choice_takes_the_one_of_the_env_file():
         assert variables(file["services"]["rootcoord"])["MQ_TYPE"] == "kafka"
 
 
+def mounted(service):
+    """What a service finds where, by compose's short or long form."""
+    found = {}
+    for volume in service["volumes"]:
+        if isinstance(volume, str):
+            source, target = volume.split(":")[:2]
+        else:
+            source, target = volume["source"], volume["target"]
+        found[target] = source
+    return found
+
+
+def compose_with_prometheus_loads_the_alerts():
+    for file in composed(COMPOSE, WITH_PROMETHEUS):
+        files = mounted(file["services"]["prometheus"])
+        settings = yaml.safe_load(Path(files["/etc/prometheus/prometheus.yml"]).read_text())
+        (rules,) = settings["rule_files"]
+        assert Path(files[f"/etc/prometheus/{rules}"]).samefile(monitoring.ALERTS)
+        (job,) = settings["scrape_configs"]
+        asked = {target.split(":")[0] for target in job["static_configs"][0]["targets"]}
+        assert job["job_name"] == "rootcoord" and asked == {"rootcoord", "rootcoord-1"}
+
+
+def swarm_loads_the_alerts():
+    for file in composed(STACK):
+        targets = {item["target"]: item["source"] for item in file["services"]["prometheus"]["configs"]}
+        settings, rules = (
+            Path(file["configs"][targets[f"/etc/prometheus/{name}"]]["file"]) for name in ["prometheus.yml", "alerts.yaml"]
+        )
+        assert yaml.safe_load(settings.read_text())["rule_files"] == ["alerts.yaml"]
+        assert rules.samefile(monitoring.ALERTS)
+
+
 def swarm_keeps_the_two_apart_and_updates_one_after_the_other():
     for file in composed(STACK, ETCD_ENDPOINTS="etcd1:2379"):
         deploy = file["services"]["rootcoord"]["deploy"]
@@ -103,9 +120,7 @@ def swarm_keeps_the_two_apart_and_updates_one_after_the_other():
 
 
 def helm(*arguments, fails=False):
-    if "DEPLOY_HELM" not in os.environ:
-        raise Skip("there is no helm")
-    return run([os.environ["DEPLOY_HELM"], *arguments], fails=fails)
+    return run([needs("DEPLOY_HELM", "helm"), *arguments], fails=fails)
 
 
 def rendered(*arguments):
@@ -176,11 +191,12 @@ def chart_beside_a_release_of_milvus_has_that_release_s_settings():
 
 def chart_objects_are_valid():
     needs_yaml()
+    if kubernetes_validate is None:
+        raise Skip("kubernetes-validate is not installed")
     everything = ["-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml")]
     for arguments in [[*ETCD, *KAFKA], everything, ["--set", "existingConfigMap=x"]]:
         for (kind, name), item in rendered(*arguments).items():
-            # Not one of Kubernetes' own.
-            if kind == "ServiceMonitor":
+            if kind in OPERATOR:
                 continue
             for version in KUBERNETES:
                 try:
@@ -189,10 +205,32 @@ def chart_objects_are_valid():
                     raise AssertionError(f"{kind} {name} on {version}: {error.message}") from error
 
 
+def chart_brings_alerts_and_dashboard_to_those_who_want_them():
+    everything = ["-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml")]
+    objects = rendered(*everything)
+    groups = objects["PrometheusRule", "coord-milvus-coord"]["spec"]["groups"]
+    expected = yaml.safe_load(monitoring.ALERTS.read_text())["groups"]
+    for group in expected:
+        group["rules"] = [rule for rule in group["rules"] if rule["alert"] != "MilvusCoordNoStandby"]
+    assert groups == expected
+    dashboard = objects["ConfigMap", "coord-milvus-coord-dashboard"]
+    assert json.loads(dashboard["data"]["milvus-coord.json"]) == json.loads(monitoring.DASHBOARD.read_text())
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    kinds = [kind for kind, _ in rendered(*ETCD)]
+    assert "PrometheusRule" not in kinds and kinds.count("ConfigMap") == 1
+
+
+def chart_names_the_job_as_the_alerts_expect():
+    needs_yaml()
+    # Without jobLabel the operator takes the name of the Service.
+    objects = rendered("-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml"))
+    assert "jobLabel" not in objects["ServiceMonitor", "coord-milvus-coord"]["spec"]
+    assert ("Service", "coord-milvus-coord-rootcoord") in objects
+    assert monitoring.is_scraped_as("coord-milvus-coord-rootcoord")
+
+
 def chart_writes_settings_that_milvus_coord_reads():
-    binary = os.environ.get("DEPLOY_BINARY")
-    if not binary:
-        raise Skip("milvus-coord has not been built")
+    binary = needs("DEPLOY_BINARY", "milvus-coord that was built")
     for arguments in [[*ETCD, *KAFKA], ["-f", str(ROOT / "tests" / "deploy" / "values-everything.yaml")]]:
         objects = rendered(*arguments)
         files = objects["ConfigMap", "coord-milvus-coord"]["data"]
@@ -270,7 +308,9 @@ def skip(name, reason):
 
 
 def main():
-    tests = [value for name, value in globals().items() if name.startswith(("compose_", "swarm_", "chart_", "systemd_", "keepalived_"))]
+    found = [*globals().items(), *vars(monitoring).items()]
+    kinds = ("compose_", "swarm_", "chart_", "systemd_", "keepalived_", "monitoring_")
+    tests = [value for name, value in found if name.startswith(kinds)]
     failed = 0
     for test in tests:
         try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the files of compose, Swarm, the chart and systemd, without starting anything: fetches
-# the tools that are missing, then runs check.py. What has to run is in main.rs.
+# Checks the files of compose, Swarm, the chart, monitoring and systemd, without deploying
+# anything: fetches the tools that are missing, then runs check.py. What has to run is in main.rs.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -49,10 +49,32 @@ helm=$(command -v helm) || helm=
 [ -n "$helm" ] || { fetch_helm && helm=$SETUP_TOOLS/helm/helm; } ||
     setup_say "without helm: what needs it is skipped"
 
+# Unpacked only: the package would start Prometheus as a service.
+fetch_promtool() {
+    local folder result
+    [ -x "$SETUP_TOOLS/prometheus/promtool" ] && return 0
+    setup_apt promtool && setup_apt_update || return 1
+    setup_say "fetching promtool (network: the system's package sources); it is not installed, only unpacked"
+    folder=$(mktemp -d) || return 1
+    (cd "$folder" && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download prometheus >&2 </dev/null) &&
+        dpkg-deb -x "$folder"/prometheus_*.deb "$folder/root" &&
+        mkdir -p "$SETUP_TOOLS/prometheus" && cp "$folder/root/usr/bin/promtool" "$SETUP_TOOLS/prometheus/"
+    result=$?
+    rm -rf "$folder"
+    return $result
+}
+promtool=$(command -v promtool) || promtool=
+[ -n "$promtool" ] || { fetch_promtool && promtool=$SETUP_TOOLS/prometheus/promtool; } ||
+    setup_say "without promtool: what needs it is skipped"
+
+! setup_etcd || DEPLOY_ETCD=$(command -v etcd)
+[ -z "${DEPLOY_ETCD:-}" ] || export DEPLOY_ETCD
+
 for binary in "$SETUP_TARGET/debug/milvus-coord" "$SETUP_TARGET/release/milvus-coord"; do
     [ -z "${DEPLOY_BINARY:-}" ] && [ -x "$binary" ] && export DEPLOY_BINARY=$binary
 done
 [ -z "$helm" ] || export DEPLOY_HELM=$helm
+[ -z "$promtool" ] || export DEPLOY_PROMTOOL=$promtool
 DEPLOY_COMPOSE="[$(
     IFS=,
     printf '%s' "${compose[*]}"

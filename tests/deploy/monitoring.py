@@ -1,0 +1,208 @@
+"""Checks the alerts and the dashboard: they ask for what milvus-coord has, and mean what they say."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from common import ROOT, needs, needs_yaml, run, yaml
+
+ALERTS = ROOT / "docker" / "monitoring" / "alerts.yaml"
+DASHBOARD = ROOT / "docker" / "monitoring" / "dashboard.json"
+EXAMPLES = ROOT / "tests" / "deploy" / "alerts_test.yaml"
+TELEMETRY = ROOT / "src" / "telemetry"
+# What Prometheus adds to every series.
+TARGET_LABELS = {"job", "instance", "namespace"}
+SUFFIXES = {"_bucket": {"le"}, "_sum": set(), "_count": set()}
+PATIENCE = 30
+
+
+# ---- what is asked for ----------------------------------------------------------------------
+
+
+def alerts():
+    needs_yaml()
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def panels():
+    return json.loads(DASHBOARD.read_text())["panels"]
+
+
+def queries():
+    """Every expression of both files."""
+    yield from (rule["expr"] for rule in alerts())
+    dashboard = json.loads(DASHBOARD.read_text())
+    yield from (annotation["expr"] for annotation in dashboard["annotations"]["list"])
+    for panel in panels():
+        yield from (target["expr"] for target in panel.get("targets", []))
+
+
+def selections(expression):
+    """The own metrics that an expression selects, each with its matchers: label and value."""
+    for name, matchers in re.findall(r"\b((?:milvus|process)_\w+)(?:\{([^}]*)\})?", expression):
+        yield name, re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers)
+
+
+def families():
+    """The list of names in the source: kind and labels of each."""
+    text = (TELEMETRY / "metrics" / "names.rs").read_text()
+    found = re.findall(r'= (Counter|Gauge|Histogram)(?:\(\w+\))?, "(\w+)" \[([^\]]*)\]', text)
+    assert len(found) > 40, "the list of names is written in another way now"
+    return {name: (kind, set(re.findall(r'"(\w+)"', labels))) for kind, name, labels in found}
+
+
+def family_of(series, known):
+    """The family that a series belongs to, and the labels that the series can have."""
+    if series in known and known[series][0] != "Histogram":
+        return series, known[series][1]
+    for suffix, more in SUFFIXES.items():
+        name = series.removesuffix(suffix)
+        if name != series and known.get(name, ("",))[0] == "Histogram":
+            return name, known[name][1] | more
+    raise AssertionError(f"no metric has this name: {series}")
+
+
+def is_scraped_as(job):
+    """Whether alerts that look at a job see one of that name."""
+    selectors = set(re.findall(r'job=~"([^"]*)"', ALERTS.read_text()))
+    return all(re.fullmatch(selector, job) for selector in selectors)
+
+
+# ---- the tests --------------------------------------------------------------------------------
+
+
+def monitoring_asks_for_metrics_that_exist():
+    known = families()
+    words = set(re.findall(r'"([^"]*)"', "".join(file.read_text() for file in TELEMETRY.rglob("*.rs"))))
+    for expression in queries():
+        for name, matchers in selections(expression):
+            _, labels = family_of(name, known)
+            for label, value in matchers:
+                assert label in labels | TARGET_LABELS, f"{name} has no label {label}: {expression}"
+                if label in labels:
+                    assert set(value.split("|")) <= words, f"{label} is never {value}: {expression}"
+        grouped = re.findall(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)", expression)
+        named = {label.strip() for group in grouped for label in group.split(",")}
+        every = TARGET_LABELS.union({"le"}, *(labels for _, labels in known.values()))
+        assert named <= every, f"{named - every} is no label: {expression}"
+
+
+def monitoring_finds_its_metrics_at_an_active_process():
+    known = families()
+    with active_process() as text:
+        exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    for name, kind in exposed.items():
+        assert known[name][0].lower() == kind, f"{name} is a {kind}"
+    for expression in queries():
+        for name, _ in selections(expression):
+            family, _ = family_of(name, known)
+            # Those with labels have series only once there is something to count.
+            assert family in exposed or known[family][1], f"{family} is not exposed"
+
+
+def monitoring_alerts_are_valid_rules():
+    run([needs("DEPLOY_PROMTOOL", "promtool"), "check", "rules", str(ALERTS)])
+
+
+def monitoring_alerts_fire_when_they_should():
+    promtool = needs("DEPLOY_PROMTOOL", "promtool")
+    run([promtool, "test", "rules", str(EXAMPLES)])
+    tested = set(re.findall(r'alertname="(\w+)"', EXAMPLES.read_text()))
+    assert tested == {rule["alert"] for rule in alerts()}, "an alert without an example"
+
+
+def monitoring_alerts_say_what_to_do():
+    for rule in alerts():
+        assert rule["alert"].startswith("MilvusCoord")
+        assert rule["labels"]["severity"] in ["critical", "warning", "info"], rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
+    names = [rule["alert"] for rule in alerts()]
+    assert len(names) == len(set(names))
+
+
+def monitoring_alerts_see_every_job_of_ours():
+    assert is_scraped_as("rootcoord")
+    assert not is_scraped_as("my-rootcoordinator")
+
+
+def monitoring_dashboard_has_queries_that_prometheus_takes():
+    needs_yaml()
+    numbers = [panel["id"] for panel in panels()]
+    assert len(numbers) == len(set(numbers))
+    rules = []
+    for panel in panels():
+        assert panel["type"] == "row" or panel["targets"], panel["title"]
+        for target in panel.get("targets", []):
+            # As Grafana replaces them.
+            expression = target["expr"].replace("$__rate_interval", "1m").replace("$__range", "1h")
+            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": expression})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rules.yaml"
+        file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+        run([needs("DEPLOY_PROMTOOL", "promtool"), "check", "rules", str(file)])
+
+
+# ---- a process to look at -------------------------------------------------------------------------
+
+
+def free_ports(count):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
+@contextlib.contextmanager
+def started(command, log, environment=None):
+    process = subprocess.Popen(
+        command, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def active_process():
+    """What the metrics port of an ACTIVE rootcoord says, on an etcd of its own."""
+    binary = needs("DEPLOY_BINARY", "milvus-coord that was built")
+    etcd = needs("DEPLOY_ETCD", "etcd")
+    client, peer, port, http = free_ports(4)
+    with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "a+") as log:
+        settings = {
+            "ETCD_ENDPOINTS": f"127.0.0.1:{client}",
+            "MILVUSCONF": folder,
+            "METRICS_PORT": str(http),
+            "ROOTCOORD_IP": "127.0.0.1",
+            "ROOTCOORD_PORT": str(port),
+            "ROOTCOORD_ACTIVESTANDBY_RUNDIRECTORY": folder,
+            "ROOT_COORD_ENABLE_ACTIVE_STANDBY": "true",
+        }
+        address = f"http://127.0.0.1:{client}"
+        store = [etcd, "--data-dir", f"{folder}/etcd", "--listen-client-urls", address, "--advertise-client-urls", address]
+        store += ["--listen-peer-urls", f"http://127.0.0.1:{peer}"]
+        with started(store, log), started([binary, "run", "rootcoord"], log, settings) as process:
+            until = time.monotonic() + PATIENCE
+            while (text := scraped(http)) is None or 'milvus_coord_phase{phase="active"} 1' not in text:
+                log.seek(0)
+                assert process.poll() is None and time.monotonic() < until, f"it does not become ACTIVE:\n{log.read()}"
+                time.sleep(0.1)
+            yield text
+
+
+def scraped(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return None
