@@ -17,7 +17,7 @@ node_processes=()
 # Not `ip netns exec`, which hides the cgroups.
 inside() { nsenter --net="/var/run/netns/$NODE_NAMESPACE" "$@"; }
 containers() { ctr -a "$scratch/containerd.sock" -n k8s.io "$@"; }
-kubectl() { inside "$KUBERNETES_PROGRAMS/kubectl" --kubeconfig "$scratch/kubeconfig" "$@"; }
+kubectl() { inside "$KUBERNETES_KUBECTL" --kubeconfig "$scratch/kubeconfig" "$@"; }
 
 # node_start NAME COMMAND...: in the background, in the namespace; its id in $node_started.
 node_started=

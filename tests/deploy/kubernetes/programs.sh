@@ -4,12 +4,19 @@
 
 KUBERNETES=1.34.4
 KUBERNETES_PROGRAMS=${MILVUS_COORD_CACHE:-$HOME/.cache/milvus-coord}/kubernetes/$KUBERNETES
+KUBERNETES_KUBECTL=$KUBERNETES_PROGRAMS/kubectl
 
 kubernetes_programs() {
     local name missing=() folder module result=0
-    for name in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
+    for name in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet; do
         [ -x "$KUBERNETES_PROGRAMS/$name" ] || missing+=("$name")
     done
+    # One that is installed will do.
+    if command -v kubectl >/dev/null; then
+        KUBERNETES_KUBECTL=$(command -v kubectl)
+    elif [ ! -x "$KUBERNETES_KUBECTL" ]; then
+        missing+=(kubectl)
+    fi
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v go >/dev/null || {
         setup_complain "Go is needed to build ${missing[*]}"
