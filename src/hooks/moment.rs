@@ -116,6 +116,11 @@ impl Moments {
             | Note::Registered { .. }
             | Note::ProcessGone(_)
             | Note::Hint(_)
+            | Note::Paused(_)
+            | Note::Held(_)
+            | Note::AsksForRole(_)
+            | Note::AskedForRole(_)
+            | Note::RoleWanted(_)
             | Note::Deposing(_)
             | Note::CampaignLost
             | Note::Won(_)
