@@ -79,8 +79,8 @@ fn configuration(ways: Ways, folder: &TempDir) -> String {
         text = text.replace(what, by);
     };
     replace("$ADDRESS=192.0.2.100/24\n", &format!("$ADDRESS={ADDRESS}/24\n"));
-    replace("$PROGRAM=/usr/local/bin/milvus-coord\n", &format!("$PROGRAM={PROGRAM}\n"));
-    replace("$STATE=/run/milvus/rootcoord.vrrp\n", &format!("$STATE={}\n", state_file(folder).display()));
+    replace("/usr/local/bin/milvus-coord health", &format!("{PROGRAM} health"));
+    replace("\"/run/milvus/rootcoord.vrrp\"", &format!("{:?}", state_file(folder)));
     // A clone may lie in a folder that others may write to.
     replace("    enable_script_security\n", "");
     match ways {
