@@ -308,7 +308,7 @@ struct FlowGraph {
 impl FlowGraph {
     fn flow(self) -> Option<Flow> {
         let flows = self.num_flow_graph > 0 && !self.min_flow_graph_channel.is_empty();
-        flows.then(|| Flow { channel: self.min_flow_graph_channel, at: Timestamp(self.min_flow_graph_tt) })
+        flows.then_some(Flow { channel: self.min_flow_graph_channel, at: Timestamp(self.min_flow_graph_tt) })
     }
 }
 
