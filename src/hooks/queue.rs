@@ -9,6 +9,7 @@ use super::moment::{Moment, Moments};
 use crate::{
     clock::BootInstant,
     election::{
+        history::Course,
         life::Exit,
         notes::{Note, Proof, Witness},
     },
@@ -145,6 +146,10 @@ impl<W: Witness> Witness for Listening<W> {
 
     fn proof(&self, proof: Proof) {
         self.inner.proof(proof);
+    }
+
+    fn course(&self, epoch: Epoch) -> Option<Course> {
+        self.inner.course(epoch)
     }
 
     fn write_refused(&self, epoch: Epoch) {
