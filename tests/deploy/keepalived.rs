@@ -24,7 +24,7 @@ use milvus_coord_testbed::{
 };
 use nix::{ifaddrs::getifaddrs, sys::signal::Signal};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{PROGRAM, file};
@@ -179,6 +179,7 @@ fn has_address() -> bool {
 /// Somebody who calls the virtual address all the time.
 struct Client {
     stop: CancellationToken,
+    newest: watch::Receiver<Option<Instant>>,
     /// Dropping it ends the one that calls.
     task: JoinSet<Vec<Instant>>,
 }
@@ -187,18 +188,25 @@ impl Client {
     fn start() -> Self {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
-        task.spawn(call_again_and_again(stop.clone()));
-        Self { stop, task }
+        let (answered, newest) = watch::channel(None);
+        task.spawn(call_again_and_again(stop.clone(), answered));
+        Self { stop, newest, task }
     }
 
-    /// When it had answers.
+    /// When it had answers; the last one after this moment.
     async fn stop(mut self) -> Vec<Instant> {
+        let now = Instant::now();
+        let newer = self.newest.wait_for(|answer| answer.is_some_and(|at| at > now));
+        tokio::time::timeout(SOON, newer).await.expect("the client has answers again").unwrap();
         self.stop.cancel();
         self.task.join_next().await.expect("it was started").unwrap()
     }
 }
 
-async fn call_again_and_again(stop: CancellationToken) -> Vec<Instant> {
+async fn call_again_and_again(
+    stop: CancellationToken,
+    answered: watch::Sender<Option<Instant>>,
+) -> Vec<Instant> {
     let mut answers = Vec::new();
     let address = format!("{ADDRESS}:{PORT}");
     while !stop.is_cancelled() {
@@ -209,6 +217,7 @@ async fn call_again_and_again(stop: CancellationToken) -> Vec<Instant> {
         };
         while let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, direct.alloc_timestamp(1)).await {
             answers.push(Instant::now());
+            answered.send_replace(answers.last().copied());
             if stop.is_cancelled() {
                 break;
             }
