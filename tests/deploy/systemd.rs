@@ -7,6 +7,7 @@ use milvus_coord_testbed::{
     instance::{Plan, SOON},
 };
 use nix::sys::signal::Signal;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 
@@ -16,13 +17,15 @@ use crate::PROGRAM;
 struct Systemd {
     folder: TempDir,
     socket: UnixDatagram,
+    /// The newest one.
+    status: Mutex<String>,
 }
 
 impl Systemd {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        Self { folder, socket }
+        Self { folder, socket, status: Mutex::default() }
     }
 
     fn starts(&self, plan: Plan) -> Plan {
@@ -33,7 +36,20 @@ impl Systemd {
     async fn message(&self, limit: Duration) -> Option<String> {
         let mut bytes = [0; 4096];
         let count = tokio::time::timeout(limit, self.socket.recv(&mut bytes)).await.ok()?.unwrap();
-        Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+        let message = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        if let Some(status) = message.lines().find_map(|line| line.strip_prefix("STATUS=")) {
+            status.clone_into(&mut self.status.lock());
+        }
+        Some(message)
+    }
+
+    /// Reads until the newest status contains this. READY must not be said meanwhile: once is enough.
+    async fn status(&self, text: &str) {
+        while !self.status.lock().contains(text) {
+            let message = self.message(SOON).await;
+            let message = message.unwrap_or_else(|| panic!("no {text:?}, but {:?}", self.status.lock()));
+            assert!(!message.contains("READY"), "{message}");
+        }
     }
 
     /// Reads until a message has a line that begins so, and returns all of that message.
@@ -62,22 +78,11 @@ async fn it_is_ready_once_it_stands_by_and_its_status_follows_a_takeover() {
     let second = systemd.starts(bed.plan("second")).start();
     let ready = systemd.says("READY=1").await;
     assert!(second.process.log.find(Default::default(), "is in STANDBY").is_some(), "{ready:?}");
-    let standby = format!("is ACTIVE, epoch {}", bed.active().await.revision);
-    // The status may come with it, or when the mirror has shown the other one.
-    if !ready.contains(&standby) {
-        let status = systemd.says("STATUS=").await;
-        assert!(status.contains(&standby), "{status}");
-    }
+    systemd.status(&format!(": STANDBY; {}", bed.active().await.server_id)).await;
+    systemd.status(&format!("is ACTIVE, epoch {}", bed.active().await.revision)).await;
     first.kill().await;
     second.serves(SOON).await;
-    let active = format!(": ACTIVE, epoch {}", bed.active().await.revision);
-    loop {
-        let message = systemd.says("STATUS=").await;
-        assert!(!message.contains("READY"), "ready is said once");
-        if message.contains(&active) {
-            break;
-        }
-    }
+    systemd.status(&format!(": ACTIVE, epoch {}", bed.active().await.revision)).await;
     second.terminate();
     systemd.says("STOPPING=1").await;
     assert_eq!(second.process.exit(SOON).await.code, Some(0));
