@@ -77,6 +77,10 @@ pub(crate) fn sections(keys: &[(String, Vec<u8>)], topics: &Topics, names: &mut 
                 format!("<{plain} change {count}>")
             });
         }
+        if let Some((_, epoch)) = key.split_once("/milvus-coord/history/rootcoord/") {
+            // Only ours has those; an unknown number there would be counted among all others.
+            names.name(epoch, || format!("<term {}>", epoch.trim_start_matches('0')));
+        }
         let label = names.text("unknown", key);
         let plain = key.strip_prefix(SNAPSHOTS).or_else(|| key.strip_prefix(META));
         let mut section = Section::new(label, fields_of(plain, value));
