@@ -7,6 +7,7 @@ use milvus_coord::{
     election::{
         death_watch::{DeathWatch, NoDeathWatch},
         gate::GateSettings,
+        history::Course,
         instance::{DeathWatchOf, Handles, Instance, InstanceSettings, World},
         life::Exit,
         notes::{Note, Witness},
@@ -14,7 +15,7 @@ use milvus_coord::{
         standing::Standing,
     },
     etcd::{Etcd, keys::Keys, mirror::KeyRange, settings::EtcdSettings, txn::KeyValue},
-    ids::Role,
+    ids::{Epoch, Role},
     net::Tcp,
     rootcoord::{
         access::Defaults,
@@ -52,6 +53,10 @@ struct Silent;
 
 impl Witness for Silent {
     fn note(&self, _at: BootInstant, _note: &Note) {}
+
+    fn course(&self, _: Epoch) -> Option<Course> {
+        None
+    }
 }
 
 struct Running {

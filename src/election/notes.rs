@@ -111,10 +111,8 @@ pub trait Witness: Send + Sync + fmt::Debug {
     }
 
     /// What was measured of the takeover that began the term of `epoch`; asked once it serves.
-    fn course(&self, epoch: Epoch) -> Option<Course> {
-        let _ = epoch;
-        None
-    }
+    /// No default: one that wraps another must pass it on.
+    fn course(&self, epoch: Epoch) -> Option<Course>;
 
     /// Etcd has refused a write of the term of `epoch`, because it is over.
     fn write_refused(&self, epoch: Epoch) {
@@ -128,4 +126,8 @@ pub struct NoWitness;
 
 impl Witness for NoWitness {
     fn note(&self, _at: BootInstant, _note: &Note) {}
+
+    fn course(&self, _epoch: Epoch) -> Option<Course> {
+        None
+    }
 }

@@ -12,6 +12,7 @@ use etcd_client::{Compare, CompareOp, TxnOp};
 use milvus_coord::{
     clock::BootInstant,
     election::{
+        history::Course,
         notes::{Note, Witness},
         rules::Rules,
     },
@@ -198,6 +199,10 @@ struct Refusals(AtomicUsize);
 
 impl Witness for Refusals {
     fn note(&self, _: BootInstant, _: &Note) {}
+
+    fn course(&self, _: Epoch) -> Option<Course> {
+        None
+    }
 
     fn write_refused(&self, _: Epoch) {
         self.0.fetch_add(1, Ordering::Relaxed);
