@@ -150,12 +150,6 @@ impl Catalog {
         self.state.index.all_created(db).filter_map(|id| self.visible(id))
     }
 
-    /// All collections in whatever state.
-    #[cfg(test)]
-    pub fn all_collections(&self) -> impl Iterator<Item = &Collection> {
-        self.state.collections.values().filter_map(|history| Some(&live(history)?.collection))
-    }
-
     /// Whether a collection that everybody sees is in the database.
     ///
     /// # Errors
@@ -208,6 +202,6 @@ impl Catalog {
 
     /// How many collections there are in whatever state.
     pub fn number_of_collections(&self) -> usize {
-        self.state.collections.len()
+        self.state.index.number()
     }
 }

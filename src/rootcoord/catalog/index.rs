@@ -220,6 +220,11 @@ impl Index {
         self.keys.get(&collection).copied()
     }
 
+    /// How many collections there are, in whatever state.
+    pub(super) fn number(&self) -> usize {
+        self.keys.len()
+    }
+
     /// The collection of that name that everybody sees.
     pub(super) fn created(&self, db: DbId, name: &str) -> Option<CollectionId> {
         self.created.get(db, name)

@@ -181,14 +181,7 @@ impl State {
         change: impl FnOnce(&mut History<Stored>) -> T,
     ) -> T {
         let history = self.collections.entry((db, id)).or_default();
-        if let Some(stored) = live(history) {
-            self.index.remove(stored);
-        }
-        let changed = change(history);
-        if let Some(stored) = live(history) {
-            self.index.add(stored);
-        }
-        changed
+        change_indexed(history, &mut self.index, Index::remove, Index::add, change)
     }
 
     fn change_partition<T>(
@@ -198,14 +191,7 @@ impl State {
         change: impl FnOnce(&mut History<Partition>) -> T,
     ) -> T {
         let history = self.partitions.entry((collection, id)).or_default();
-        if let Some(partition) = live(history) {
-            self.index.remove_partition(partition);
-        }
-        let changed = change(history);
-        if let Some(partition) = live(history) {
-            self.index.add_partition(partition);
-        }
-        changed
+        change_indexed(history, &mut self.index, Index::remove_partition, Index::add_partition, change)
     }
 
     fn change_alias<T>(
@@ -215,15 +201,29 @@ impl State {
         change: impl FnOnce(&mut History<Alias>) -> T,
     ) -> T {
         let history = self.aliases.entry((home, name)).or_default();
-        if let Some(alias) = live(history) {
-            self.index.remove_alias(alias.collection, home, &alias.name);
-        }
-        let changed = change(history);
-        if let Some(alias) = live(history) {
-            self.index.add_alias(alias.collection, home, &alias.name);
-        }
-        changed
+        let remove =
+            |index: &mut Index, alias: &Alias| index.remove_alias(alias.collection, home, &alias.name);
+        let add = |index: &mut Index, alias: &Alias| index.add_alias(alias.collection, home, &alias.name);
+        change_indexed(history, &mut self.index, remove, add, change)
     }
+}
+
+/// Changes the history of an object, and the index with what is live of it before and after.
+fn change_indexed<V, T>(
+    history: &mut History<V>,
+    index: &mut Index,
+    remove: impl FnOnce(&mut Index, &V),
+    add: impl FnOnce(&mut Index, &V),
+    change: impl FnOnce(&mut History<V>) -> T,
+) -> T {
+    if let Some(value) = live(history) {
+        remove(index, value);
+    }
+    let changed = change(history);
+    if let Some(value) = live(history) {
+        add(index, value);
+    }
+    changed
 }
 
 /// The value that an object has, if it is there and can be decoded.

@@ -256,14 +256,14 @@ async fn half_a_creation_is_undone_by_the_successor_and_half_a_drop_finished() {
         let ddl = bed.ddl.clone();
         async move { ddl.carry_out(create("books")).await }
     });
-    let half = |bed: &Bed| bed.catalog.catalog.lock().all_collections().any(|it| it.state == State::Creating);
+    let half = |bed: &Bed| bed.catalog.catalog.lock().unfinished().any(|it| it.state == State::Creating);
     bed.until("half made", half).await;
     waiting.abort();
     bed.peers.set_garbage_is_gone(true);
     let bed = bed.successor(NOW + Duration::from_secs(100)).await;
     drop(hanging);
     assert_eq!(bed.names_of_collections(), [""; 0]);
-    bed.until("both are gone", |bed| bed.catalog.catalog.lock().all_collections().next().is_none()).await;
+    bed.until("both are gone", |bed| bed.catalog.catalog.lock().number_of_collections() == 0).await;
     assert!(bed.catalog.catalog.lock().record(films).is_none());
     assert!(bed.channels.lock().in_use().is_empty());
     bed.end().await;
