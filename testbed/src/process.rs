@@ -267,7 +267,7 @@ mod tests {
     fn shell(script: &str) -> (tempfile::TempDir, Process) {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", script]);
+        command.args(["-c", script]).current_dir(dir.path());
         let process = Process::start("sh", command, &dir.path().join("log"));
         (dir, process)
     }
@@ -284,7 +284,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_killed_process_reports_the_signal() {
-        let (_dir, process) = shell("echo up; exec sleep 1000");
+        // It waits for a writer, and so is the same from now on: one that becomes another program
+        // has, for a moment, hardly any memory.
+        let (_dir, process) = shell("mkfifo never; echo up; read it < never");
         process.log.wait(crate::log::Mark::default(), "up", SOON).await;
         assert!(process.usage().resident > 0);
         assert!((1..=process.usage().resident).contains(&process.proportional()));
