@@ -53,8 +53,12 @@ pub enum Standing {
         /// In which term.
         epoch: Epoch,
     },
-    /// Ending: every call is pushed away.
-    Leaving,
+    /// Ending. Callers that don't say whom they want are told to connect elsewhere, and
+    /// what they still send here goes to the one that serves; the others are pushed away.
+    Leaving {
+        /// Another instance that holds the ACTIVE key.
+        active: Option<(Peer, Epoch)>,
+    },
 }
 
 impl Standing {
@@ -65,7 +69,7 @@ impl Standing {
             | Self::Active { epoch }
             | Self::Suspended { epoch }
             | Self::HandingOver { epoch } => Some(*epoch),
-            Self::Starting | Self::Standby { .. } | Self::Forwarding { .. } | Self::Leaving => None,
+            Self::Starting | Self::Standby { .. } | Self::Forwarding { .. } | Self::Leaving { .. } => None,
         }
     }
 }

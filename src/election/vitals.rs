@@ -124,7 +124,7 @@ pub fn phase_of(standing: &Standing) -> Phase {
         Standing::Activating { .. } => Phase::Activating,
         Standing::Active { .. } => Phase::Active,
         Standing::Suspended { .. } => Phase::Suspended,
-        Standing::HandingOver { .. } | Standing::Leaving => Phase::Leaving,
+        Standing::HandingOver { .. } | Standing::Leaving { .. } => Phase::Leaving,
     }
 }
 

@@ -313,7 +313,7 @@ mod tests {
     fn an_end_is_told_when_the_term_is_over_and_nothing_after_it() {
         let leaving = Note::Leaving(1);
         let handing_over = Note::Stands(Standing::HandingOver { epoch: TERM });
-        let forwarding = Note::Stands(Standing::Leaving);
+        let forwarding = Note::Stands(Standing::Leaving { active: None });
         let handed_over = [
             leaving.clone(),
             handing_over.clone(),

@@ -164,7 +164,7 @@ impl Phase {
             Standing::Suspended { .. } => Self::Suspended,
             Standing::HandingOver { .. } => Self::HandingOver,
             Standing::Forwarding { .. } => Self::Forwarding,
-            Standing::Leaving => Self::Leaving,
+            Standing::Leaving { .. } => Self::Leaving,
         }
     }
 }

@@ -90,7 +90,7 @@ kubectl version
 name=coord-milvus-coord-rootcoord
 pods() { kubectl get pods -l component=rootcoord -o name; }
 # Those that are not about to end.
-living() { kubectl get pods -l component=rootcoord -o jsonpath='{range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{"\n"}{end}'; }
+living() { kubectl get pods -l component=rootcoord -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'; }
 status() { kubectl exec "deployment/$name" -- milvus status; }
 session() { ETCDCTL_API=3 inside etcdctl --endpoints "$NODE_ADDRESS:2379" get by-dev/meta/session/rootcoord --print-value-only; }
 # pod_of ACTIVE or STANDBY

@@ -175,7 +175,7 @@ fn status(own: ServerId, standing: &Standing) -> String {
         Standing::Forwarding { to, .. } => {
             format!("handed over to {} at {}; forwarding calls", to.server_id, to.address)
         }
-        Standing::Leaving => "ending".to_owned(),
+        Standing::Leaving { .. } => "ending".to_owned(),
     };
     if own == ServerId(0) { word } else { format!("server id {own}: {word}") }
 }

@@ -123,7 +123,7 @@ fn a_whole_life_is_told_in_the_order_of_milvus() {
             Note::Stands(Standing::HandingOver { epoch: EPOCH }),
             Note::HandedOver(Ok(Epoch(180))),
             Note::Stands(Standing::Forwarding { to, epoch: Epoch(180) }),
-            Note::Stands(Standing::Leaving),
+            Note::Stands(Standing::Leaving { active: None }),
             Note::Ended(Exit::Done),
         ]);
     });

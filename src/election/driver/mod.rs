@@ -331,7 +331,7 @@ impl Running {
             Standing::Activating { .. } => Phase::Activating,
             Standing::Active { .. } => Phase::Active,
             Standing::Suspended { .. } => Phase::Suspended,
-            Standing::HandingOver { .. } | Standing::Leaving => Phase::Leaving,
+            Standing::HandingOver { .. } | Standing::Leaving { .. } => Phase::Leaving,
         };
         self.driver.hub.announce(self.driver.settings.own, phase, standing.own_epoch());
         let changed = self.driver.standing.send_if_modified(|known| {

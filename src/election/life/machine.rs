@@ -146,19 +146,16 @@ impl Life {
 
     /// What the rest of the process may know.
     pub fn standing(&self) -> Standing {
+        let other = || {
+            let other = self.holder.as_ref().filter(|holder| holder.victim.server_id != self.settings.own);
+            other.map(|holder| {
+                let peer = Peer { server_id: holder.victim.server_id, address: holder.address.clone() };
+                (peer, holder.victim.epoch)
+            })
+        };
         let standby = || match &self.forwarding {
             Some((to, epoch, _)) => Standing::Forwarding { to: to.clone(), epoch: *epoch },
-            None => Standing::Standby {
-                active: self
-                    .holder
-                    .as_ref()
-                    .filter(|holder| holder.victim.server_id != self.settings.own)
-                    .map(|holder| {
-                        let peer =
-                            Peer { server_id: holder.victim.server_id, address: holder.address.clone() };
-                        (peer, holder.victim.epoch)
-                    }),
-            },
+            None => Standing::Standby { active: other() },
         };
         match &self.phase {
             Phase::Registering | Phase::Standby | Phase::Departing | Phase::Campaigning(_) => standby(),
@@ -167,7 +164,7 @@ impl Life {
             Phase::Active(epoch) => Standing::Active { epoch: *epoch },
             Phase::Draining(epoch, ..) | Phase::Passing(epoch, ..) => Standing::HandingOver { epoch: *epoch },
             Phase::Closing(_) => standby(),
-            Phase::Leaving(_) | Phase::Ended => Standing::Leaving,
+            Phase::Leaving(_) | Phase::Ended => Standing::Leaving { active: other() },
         }
     }
 

@@ -386,8 +386,10 @@ fn sigterm_hands_over_forwards_for_a_while_and_ends() {
     assert_eq!(told.step(Event::Drained(Revision(68))), [pass]);
     assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), []);
     assert_eq!(told.life.standing(), Standing::Forwarding { to: successor(), epoch: Epoch(69) });
+    told.step(mirrored(69, held_by(Victim { epoch: Epoch(69), server_id: ServerId(8) }, Kind::Own)));
     assert_eq!(told.later(2000), [Action::RevokeOwn]);
-    assert_eq!(told.life.standing(), Standing::Leaving);
+    let active = Some((successor(), Epoch(69)));
+    assert_eq!(told.life.standing(), Standing::Leaving { active });
     assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::Done)]);
 }
 

@@ -99,7 +99,7 @@ fn standings() -> [(Standing, &'static str); 8] {
         (Standing::Suspended { epoch }, "Abnormal"),
         (Standing::HandingOver { epoch }, "Abnormal"),
         (Standing::Forwarding { to, epoch }, "Abnormal"),
-        (Standing::Leaving, "Abnormal"),
+        (Standing::Leaving { active: None }, "Abnormal"),
     ]
 }
 

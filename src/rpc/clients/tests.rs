@@ -143,7 +143,7 @@ async fn an_attempt_that_hangs_is_left_when_the_session_changes() {
 
 #[tokio::test]
 async fn who_is_pushed_away_goes_to_where_the_session_points() {
-    let (old, new) = (Node::start(1, Standing::Leaving).await, Node::start(2, ACTIVE).await);
+    let (old, new) = (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
     let (client, session) = following(Some(old.peer()));
     let (answer, ()) = tokio::join!(create_database(&client, PATIENCE, create("x")), async {
         crate::rpc::testing::until(|| !old.hooks.pushed_away.lock().is_empty()).await;

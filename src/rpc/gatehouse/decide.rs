@@ -9,7 +9,7 @@
 //! | Active | serve | serve | serve |
 //! | HandingOver | wait, then push away | same | same |
 //! | Forwarding | forward | forward | push away |
-//! | Leaving | push away | push away | push away |
+//! | Leaving | push away | forward; nobody known: push away | push away |
 //!
 //! A call for another id, for another cluster, or forwarded for another term is
 //! pushed away in all of them. So is one for the own id when another instance
@@ -88,7 +88,7 @@ pub fn decide(standing: &Standing, own: ServerId, address: &Address, path: &str,
             | Standing::Suspended { .. }
             | Standing::HandingOver { .. }
             | Standing::Forwarding { .. }
-            | Standing::Leaving => AWAY,
+            | Standing::Leaving { .. } => AWAY,
         };
     }
     if let Standing::Active { .. } = standing {
@@ -102,7 +102,11 @@ pub fn decide(standing: &Standing, own: ServerId, address: &Address, path: &str,
         Standing::Activating { .. } | Standing::Suspended { .. } => Decision::Wait(InTheEnd::NotReady),
         Standing::HandingOver { .. } => Decision::Wait(InTheEnd::PushAway),
         Standing::Forwarding { to, epoch } => Decision::Forward { to: to.clone(), epoch: *epoch },
-        Standing::Leaving => AWAY,
+        Standing::Leaving { .. } if address.server_id.is_some() || !forward => AWAY,
+        Standing::Leaving { active } => match other(active, own) {
+            Some((to, epoch)) => Decision::Forward { to: to.clone(), epoch: *epoch },
+            None => AWAY,
+        },
         Standing::Standby { .. } if address.server_id.is_some() => AWAY,
         Standing::Starting | Standing::Standby { .. } if !forward => Decision::NotReady,
         Standing::Starting => Decision::Wait(InTheEnd::NotReady),
@@ -168,7 +172,8 @@ mod tests {
             Standing::Suspended { epoch: ME },
             Standing::HandingOver { epoch: ME },
             Standing::Forwarding { to: peer(), epoch: Epoch(90) },
-            Standing::Leaving,
+            Standing::Leaving { active: None },
+            Standing::Leaving { active: Some((peer(), Epoch(90))) },
         ]
     }
 
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn row(address: &Address, path: &str, forward: bool, expected: [Decision; 9]) {
+    fn row(address: &Address, path: &str, forward: bool, expected: [Decision; 10]) {
         for (standing, expected) in standings().iter().zip(expected) {
             let decision = decide(standing, OWN, address, path, forward);
             assert_eq!(decision, expected, "{standing:?}");
@@ -187,29 +192,29 @@ mod tests {
     #[test]
     fn calls_for_the_own_id() {
         let own = address(Some(7), None);
-        row(&own, DDL, true, [WAIT, AWAY, AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY]);
-        row(&own, DDL, false, [NOT_READY, AWAY, AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY]);
-        row(&own, STATES, true, [SERVE; 9]);
+        row(&own, DDL, true, [WAIT, AWAY, AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, AWAY]);
+        row(&own, DDL, false, [NOT_READY, AWAY, AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, AWAY]);
+        row(&own, STATES, true, [SERVE; 10]);
     }
 
     #[test]
     fn calls_without_an_id() {
         let none = address(None, None);
-        row(&none, DDL, true, [WAIT, WAIT, to_peer(), WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY]);
+        row(&none, DDL, true, [WAIT, WAIT, to_peer(), WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, to_peer()]);
         row(
             &none,
             DDL,
             false,
-            [NOT_READY, NOT_READY, NOT_READY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY],
+            [NOT_READY, NOT_READY, NOT_READY, WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, AWAY],
         );
-        row(&none, STATES, true, [SERVE; 9]);
+        row(&none, STATES, true, [SERVE; 10]);
     }
 
     #[test]
     fn calls_for_another_id_are_pushed_away() {
         for path in [DDL, STATES] {
             for forwarded in [None, Some(100)] {
-                row(&address(Some(8), forwarded), path, true, [AWAY; 9]);
+                row(&address(Some(8), forwarded), path, true, [AWAY; 10]);
             }
         }
     }
@@ -218,7 +223,7 @@ mod tests {
     fn calls_for_another_cluster_are_pushed_away() {
         for (id, forwarded) in [(None, None), (Some(7), None), (Some(8), None), (Some(7), Some(100))] {
             let foreign = Address { foreign_cluster: Some("other".to_owned()), ..address(id, forwarded) };
-            row(&foreign, STATES, true, [const { Decision::PushAway(PushAway::CrossCluster) }; 9]);
+            row(&foreign, STATES, true, [const { Decision::PushAway(PushAway::CrossCluster) }; 10]);
         }
     }
 
@@ -230,15 +235,15 @@ mod tests {
                 &this_term,
                 DDL,
                 true,
-                [AWAY, WAIT_AWAY, WAIT_AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, AWAY, AWAY],
+                [AWAY, WAIT_AWAY, WAIT_AWAY, WAIT, SERVE, WAIT, WAIT_AWAY, AWAY, AWAY, AWAY],
             );
             let later = address(id, Some(101));
-            row(&later, DDL, true, [AWAY, WAIT_AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
+            row(&later, DDL, true, [AWAY, WAIT_AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
             // The peer's term: ours can't be it.
             let earlier = address(id, Some(90));
-            row(&earlier, DDL, true, [AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
+            row(&earlier, DDL, true, [AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
             let unreadable = address(id, Some(0));
-            row(&unreadable, DDL, true, [AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
+            row(&unreadable, DDL, true, [AWAY, WAIT_AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY]);
         }
     }
 
@@ -264,7 +269,8 @@ mod tests {
             epoch().prop_map(|epoch| Standing::Suspended { epoch }),
             epoch().prop_map(|epoch| Standing::HandingOver { epoch }),
             (peer(), epoch()).prop_map(|(to, epoch)| Standing::Forwarding { to, epoch }),
-            Just(Standing::Leaving),
+            Just(Standing::Leaving { active: None }),
+            (peer(), epoch()).prop_map(|active| Standing::Leaving { active: Some(active) }),
         ]
     }
 

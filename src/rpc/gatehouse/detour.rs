@@ -149,7 +149,7 @@ impl<'a> Detour<'a> {
                 );
                 Err(Otherwise::Decided(match &*standing.borrow() {
                     // On its way out: nobody shall ask here again.
-                    Standing::Forwarding { .. } => InTheEnd::PushAway,
+                    Standing::Forwarding { .. } | Standing::Leaving { .. } => InTheEnd::PushAway,
                     _ => InTheEnd::NotReady,
                 }))
             }

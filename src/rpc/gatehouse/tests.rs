@@ -244,9 +244,14 @@ async fn who_leaves_on_purpose_forwards_those_who_mean_it_then_pushes_them_away(
     assert_eq!(*new.toy.created.lock(), ["x", "y"]);
     assert_eq!(new.toy.metadata.lock()["serverid"], "2");
 
-    old.standing.send_replace(Standing::Leaving);
+    // Who knows an id looks the server up again; who has an address may be told by the
+    // connection's end only, and until then is served.
+    old.standing.send_replace(Standing::Leaving { active: Some((new.peer(), TERM)) });
     let error = client.create_database(to(Some(1), create("z"))).await.unwrap_err();
     assert_away(&error, "node not match[expectedNodeID=1][actualNodeID=1]");
+    client.create_database(to(None, create("z"))).await.unwrap();
+    assert_eq!(*new.toy.created.lock(), ["x", "y", "z"]);
+    old.standing.send_replace(Standing::Leaving { active: None });
     let error = client.create_database(to(None, create("z"))).await.unwrap_err();
     assert_away(&error, "node not match[expectedNodeID=0][actualNodeID=1]");
 }
@@ -267,7 +272,7 @@ async fn a_forwarded_call_is_not_forwarded_again() {
 
 #[tokio::test]
 async fn who_forwarded_to_the_wrong_one_looks_again_once() {
-    let (wrong, right) = (Node::start(1, Standing::Leaving).await, Node::start(2, ACTIVE).await);
+    let (wrong, right) = (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
     let standby = Node::start_with(3, FOLLOWER, patient()).await;
     standby.follow(&wrong, 90);
     let mut client = standby.client().await;
@@ -280,7 +285,7 @@ async fn who_forwarded_to_the_wrong_one_looks_again_once() {
     assert_eq!(*standby.hooks.forwarded.lock(), [false, true]);
 
     // The second wrong one is the last one.
-    let also_wrong = Node::start(4, Standing::Leaving).await;
+    let also_wrong = Node::start(4, Standing::Leaving { active: None }).await;
     standby.follow(&wrong, 101);
     let (answer, ()) = tokio::join!(client.create_database(to(None, create("y"))), async {
         until(|| standby.gatehouse.waiting() == 1).await;
@@ -371,7 +376,7 @@ async fn a_call_that_broke_on_its_way_is_not_repeated() {
 
 #[tokio::test]
 async fn a_body_too_large_to_keep_is_not_repeated() {
-    let (wrong, right) = (Node::start(1, Standing::Leaving).await, Node::start(2, ACTIVE).await);
+    let (wrong, right) = (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
     let standby = Node::start_with(3, FOLLOWER, patient()).await;
     standby.follow(&wrong, 90);
     let mut client = standby.client().await;
@@ -436,7 +441,7 @@ async fn a_hand_over_can_wait_for_the_calls_that_are_inside() {
             node.toy.finish.notify_one();
             let drained = node.gatehouse.drain(PATIENCE).await;
             assert_eq!(*node.toy.created.lock(), ["slow"]);
-            node.standing.send_replace(Standing::Leaving);
+            node.standing.send_replace(Standing::Leaving { active: None });
             drained
         }
     );

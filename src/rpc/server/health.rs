@@ -33,7 +33,7 @@ pub(super) async fn report(
 
 fn alive(standing: &Standing) -> ServingStatus {
     match standing {
-        Standing::Leaving => ServingStatus::NotServing,
+        Standing::Leaving { .. } => ServingStatus::NotServing,
         _ => ServingStatus::Serving,
     }
 }
@@ -47,6 +47,6 @@ fn serves(standing: &Standing) -> ServingStatus {
         | Standing::Activating { .. }
         | Standing::Suspended { .. }
         | Standing::Forwarding { .. }
-        | Standing::Leaving => ServingStatus::NotServing,
+        | Standing::Leaving { .. } => ServingStatus::NotServing,
     }
 }

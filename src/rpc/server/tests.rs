@@ -238,7 +238,7 @@ async fn health_follows_the_standing() {
 
     let mut process = client.watch(request("")).await.unwrap().into_inner();
     assert_eq!(process.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
-    node.standing.send_replace(Standing::Leaving);
+    node.standing.send_replace(Standing::Leaving { active: None });
     let left = tokio::time::timeout(PATIENCE, process.message()).await.unwrap().unwrap().unwrap();
     assert_eq!(left.status(), ServingStatus::NotServing);
 }
@@ -293,7 +293,7 @@ async fn the_own_state_is_told_at_once_in_every_standing() {
         Standing::Activating { epoch: Epoch(1) },
         Standing::Suspended { epoch: Epoch(1) },
         Standing::HandingOver { epoch: Epoch(1) },
-        Standing::Leaving,
+        Standing::Leaving { active: None },
     ] {
         node.standing.send_replace(standing);
         for id in [None, Some(7)] {

@@ -56,7 +56,7 @@ impl Health {
             | Standing::Suspended { .. }
             | Standing::HandingOver { .. }
             | Standing::Forwarding { .. }
-            | Standing::Leaving => StateCode::Abnormal,
+            | Standing::Leaving { .. } => StateCode::Abnormal,
         };
         let active = match standing {
             Standing::Standby { active } => active.clone(),
@@ -67,7 +67,7 @@ impl Health {
             Standing::Starting
             | Standing::Activating { .. }
             | Standing::HandingOver { .. }
-            | Standing::Leaving => None,
+            | Standing::Leaving { .. } => None,
         };
         Self {
             role,

@@ -143,7 +143,7 @@ async fn health_asks_for_a_restart_only_when_one_helps() {
         (Standing::Suspended { epoch }, 2),
         (Standing::HandingOver { epoch }, 2),
         (Standing::Forwarding { to: peer(3), epoch }, 2),
-        (Standing::Leaving, 2),
+        (Standing::Leaving { active: None }, 2),
     ] {
         *port.stand.0.lock() = (standing.clone(), false);
         for method in ["GET", "POST"] {

@@ -5,7 +5,8 @@ and hold on to their connection; and `session`, who find the ACTIVE instance by 
 etcd, as Milvus's own processes do. Each kind takes timestamps, and creates and drops databases.
 
 A call that fails is repeated for a while, as every client of Milvus does; it counts as failed
-if it does not succeed within that, and each repetition is counted.
+if it does not succeed within that, and each repetition is counted. Whoever repeats a change
+whose answer was lost may hear that it has been made already: that is a success.
 """
 
 import argparse
@@ -129,23 +130,29 @@ class Seen:
 
 
 def reason_of(error):
-    return error.code().name if isinstance(error, grpc.RpcError) else str(error)
+    return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
+
+
+# What somebody hears who repeats a change that was made.
+MADE = {"CreateDatabase": "already exist", "DropDatabase": "not found"}
 
 
 def call(target, seen, name, request, answer, status):
     """One call with its repetitions; what was answered, or None."""
-    began, pause = time.monotonic(), target.pause
+    began, pause, unknown = time.monotonic(), target.pause, False
     while True:
         try:
             answered = rpc(target.channel(), name, answer)(request, timeout=ATTEMPT)
             refusal = status(answered)
-            if refusal.error_code or refusal.code:
+            made = unknown and name in MADE and MADE[name] in refusal.reason
+            if (refusal.error_code or refusal.code) and not made:
                 raise Refused(refusal.reason)
             ended = time.monotonic()
             seen.succeeded(began, ended, getattr(answered, "timestamp", None))
             return answered
         except (grpc.RpcError, Refused, OSError) as error:
             target.failed()
+            unknown = unknown or isinstance(error, grpc.RpcError)
             if time.monotonic() + pause - began > PATIENCE:
                 seen.failed(f"{name}: {reason_of(error)}")
                 return None

@@ -132,11 +132,12 @@ node_control() {
         --service-cluster-ip-range="$NODE_SERVICES" --service-account-issuer=https://lab \
         --service-account-key-file="$scratch/sa.key" --service-account-signing-key-file="$scratch/sa.key" \
         --token-auth-file="$scratch/tokens.csv" --authorization-mode=AlwaysAllow \
-        --disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none --allow-privileged
+        --disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none --allow-privileged \
+        --kubelet-preferred-address-types=InternalIP
     wait_for 90 node_answers
     node_start manager "$KUBERNETES_PROGRAMS/kube-controller-manager" --kubeconfig="$scratch/kubeconfig" \
         --service-account-private-key-file="$scratch/sa.key" --bind-address=127.0.0.1 --leader-elect=false \
-        --controllers=deployment-controller,replicaset-controller,endpointslice-controller,serviceaccount-controller,namespace-controller,garbage-collector-controller,disruption-controller
+        --controllers=deployment-controller,replicaset-controller,endpointslice-controller,serviceaccount-controller,namespace-controller,garbage-collector-controller,disruption-controller,node-lifecycle-controller
     node_start scheduler "$KUBERNETES_PROGRAMS/kube-scheduler" --kubeconfig="$scratch/kubeconfig" \
         --bind-address=127.0.0.1 --leader-elect=false
     node_start proxy "$KUBERNETES_PROGRAMS/kube-proxy" --config="$scratch/proxy.yaml"
