@@ -10,6 +10,8 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
 };
@@ -162,6 +164,18 @@ impl Kafka {
             topics
         };
         tokio::task::spawn_blocking(list).await.expect("listing topics")
+    }
+
+    /// Deletes a topic, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it is not deleted in time.
+    pub async fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.brokers()).create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(READ)).request_timeout(Some(READ));
+        let deleted = admin.delete_topics(&[topic], &options).await.expect("an answer");
+        assert_eq!(deleted, [Ok(topic.to_owned())]);
     }
 
     fn java(&self, class: &str, arguments: &[&str]) -> Command {

@@ -7,7 +7,8 @@
 #   cargo build --release -p milvus-coord -p milvus-coord-testbed --bin milvus-coord --example load_client
 #   tests/deploy/compose.sh target/release/milvus-coord target/release/examples/load_client
 #
-# Needs root, docker, docker-compose (or docker compose) and mmdebstrap. Not part of
+# Needs root, docker, docker-compose or docker compose (COMPOSE="docker compose" takes that one
+# if both are there) and mmdebstrap. Not part of
 # tests/run.sh: it leaves images behind, and a daemon changes the machine's firewall.
 set -euo pipefail
 
@@ -22,13 +23,13 @@ fail() {
     printf 'compose: %s\n' "$*" >&2
     exit 1
 }
-compose() {
-    if command -v docker-compose >/dev/null; then
-        docker-compose -f docker/compose.yaml "$@"
-    else
-        docker compose -f docker/compose.yaml "$@"
-    fi
-}
+# Version 1 or 2: the one that is named, or the one that is there.
+if [ -z "${COMPOSE:-}" ]; then
+    COMPOSE="docker compose"
+    ! command -v docker-compose >/dev/null || COMPOSE=docker-compose
+fi
+read -ra COMPOSE <<<"$COMPOSE"
+compose() { "${COMPOSE[@]}" -f docker/compose.yaml "$@"; }
 
 scratch=$(mktemp -d)
 load=

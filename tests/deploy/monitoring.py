@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ALERTS = ROOT / "docker" / "monitoring" / "alerts.yaml"
 DASHBOARD = ROOT / "docker" / "monitoring" / "dashboard.json"
 EXAMPLES = ROOT / "tests" / "deploy" / "alerts_test.yaml"
 TELEMETRY = ROOT / "src" / "telemetry"
+PROMETHEUS = ROOT / "docker" / "monitoring" / "prometheus.yaml"
 # What Prometheus adds to every series.
 TARGET_LABELS = {"job", "instance", "namespace"}
 SUFFIXES = {"_bucket": {"le"}, "_sum": set(), "_count": set()}
@@ -96,8 +98,9 @@ def monitoring_asks_for_metrics_that_exist():
 
 def monitoring_finds_its_metrics_at_an_active_process():
     known = families()
-    with active_process() as text:
-        exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    with Pair() as pair:
+        text = pair.wait(pair.start(), "active")
+    exposed = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     for name, kind in exposed.items():
         assert known[name][0].lower() == kind, f"{name} is a {kind}"
     for expression in queries():
@@ -149,7 +152,39 @@ def monitoring_dashboard_has_queries_that_prometheus_takes():
         run([needs("DEPLOY_PROMTOOL", "promtool"), "check", "rules", str(file)])
 
 
-# ---- a process to look at -------------------------------------------------------------------------
+def monitoring_prometheus_shows_a_takeover_in_every_panel():
+    prometheus = needs("DEPLOY_PROMETHEUS", "prometheus")
+    needs_yaml()
+    with Pair() as pair:
+        old = pair.start()
+        pair.wait(old, "active")
+        new = pair.start()
+        pair.wait(new, "standby")
+        ask = pair.prometheus(prometheus, [old, new])
+        # The alert of a takeover sees every fifteenth second only.
+        seen = "count_over_time(max by (job) (milvus_coord_epoch)[1m:15s])"
+        eventually(lambda: ask("query", query=seen)["result"], "the first term is seen")
+        old.process.kill()
+        pair.wait(new, "active")
+
+        empty = lambda: {panel["title"] for panel in panels() for query in shown(panel) if not ask("query", query=query)["result"]}
+        # A killed one tells of no end; nobody changes the schema, and there is no message queue.
+        starts = ("Terms that ended", "Calls that", "Schema requests", "Requests to etcd", "Size of values", "Time ticks", "Sending")
+        unexpected = lambda: {title for title in empty() if not title.startswith(starts)}
+        eventually(lambda: not unexpected(), lambda: f"empty: {unexpected()}")
+        states = lambda: {alert["labels"]["alertname"]: alert["state"] for alert in ask("alerts")["alerts"]}
+        wanted = {"MilvusCoordTakeover": "firing", "MilvusCoordDown": "pending", "MilvusCoordNoStandby": "pending"}
+        eventually(lambda: states() == wanted, lambda: f"{states()} instead of {wanted}")
+
+
+def shown(panel):
+    """What Grafana asks for a panel."""
+    for target in panel.get("targets", []):
+        expression = target["expr"].replace("$__rate_interval", "10s").replace("$__range", "1h")
+        yield expression.replace("$namespace", ".*").replace("$job", "rootcoord")
+
+
+# ---- processes to look at -------------------------------------------------------------------------
 
 
 def free_ports(count):
@@ -160,49 +195,98 @@ def free_ports(count):
     return ports
 
 
-@contextlib.contextmanager
-def started(command, log, environment=None):
-    process = subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def eventually(is_so, what):
+    until = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < until, what() if callable(what) else f"not in time: {what}"
+        time.sleep(0.1)
 
 
-@contextlib.contextmanager
-def active_process():
-    """What the metrics port of an ACTIVE rootcoord says, on an etcd of its own."""
-    binary = needs("DEPLOY_BINARY", "milvus-coord that was built")
-    etcd = needs("DEPLOY_ETCD", "etcd")
-    client, peer, port, http = free_ports(4)
-    with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "a+") as log:
+class Instance:
+    def __init__(self, process, http):
+        self.process, self.http = process, http
+
+    def metrics(self):
+        try:
+            return fetched(f"http://127.0.0.1:{self.http}/metrics")
+        except OSError:
+            return ""
+
+
+class Pair(contextlib.ExitStack):
+    """Rootcoords on an etcd of their own; all end with it."""
+
+    def __enter__(self):
+        self.binary = needs("DEPLOY_BINARY", "milvus-coord that was built")
+        etcd = needs("DEPLOY_ETCD", "etcd")
+        self.folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.log = self.enter_context(open(f"{self.folder}/log", "a+"))
+        client, peer = free_ports(2)
+        self.etcd, address = f"127.0.0.1:{client}", f"http://127.0.0.1:{client}"
+        addresses = ["--listen-client-urls", address, "--advertise-client-urls", address]
+        self.run([etcd, "--data-dir", f"{self.folder}/etcd", *addresses, "--listen-peer-urls", f"http://127.0.0.1:{peer}"])
+        return self
+
+    def run(self, command, environment=None):
+        environment = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+        def end():
+            process.kill()
+            process.wait()
+
+        self.callback(end)
+        return process
+
+    def start(self):
+        port, http = free_ports(2)
         settings = {
-            "ETCD_ENDPOINTS": f"127.0.0.1:{client}",
-            "MILVUSCONF": folder,
+            "ETCD_ENDPOINTS": self.etcd,
+            "MILVUSCONF": self.folder,
             "METRICS_PORT": str(http),
             "ROOTCOORD_IP": "127.0.0.1",
             "ROOTCOORD_PORT": str(port),
-            "ROOTCOORD_ACTIVESTANDBY_RUNDIRECTORY": folder,
+            "ROOTCOORD_ACTIVESTANDBY_RUNDIRECTORY": self.folder,
             "ROOT_COORD_ENABLE_ACTIVE_STANDBY": "true",
         }
-        address = f"http://127.0.0.1:{client}"
-        store = [etcd, "--data-dir", f"{folder}/etcd", "--listen-client-urls", address, "--advertise-client-urls", address]
-        store += ["--listen-peer-urls", f"http://127.0.0.1:{peer}"]
-        with started(store, log), started([binary, "run", "rootcoord"], log, settings) as process:
-            until = time.monotonic() + PATIENCE
-            while (text := scraped(http)) is None or 'milvus_coord_phase{phase="active"} 1' not in text:
-                log.seek(0)
-                assert process.poll() is None and time.monotonic() < until, f"it does not become ACTIVE:\n{log.read()}"
-                time.sleep(0.1)
-            yield text
+        return Instance(self.run([self.binary, "run", "rootcoord"], settings), http)
+
+    def wait(self, instance, phase):
+        """What it exposes once it is in that phase."""
+
+        def complaint():
+            self.log.seek(0)
+            return f"it does not become {phase}:\n{self.log.read()}"
+
+        eventually(lambda: f'milvus_coord_phase{{phase="{phase}"}} 1' in instance.metrics(), complaint)
+        return instance.metrics()
+
+    def prometheus(self, program, instances):
+        """One that asks these, with our file but quicker; returns how it is asked."""
+        port = free_ports(1)[0]
+        settings = yaml.safe_load(PROMETHEUS.read_text())
+        settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{each.http}" for each in instances]
+        settings["rule_files"] = [str(ALERTS)]
+        file = Path(self.folder) / "prometheus.yml"
+        file.write_text(yaml.safe_dump(settings))
+        storage = [f"--storage.tsdb.path={self.folder}/prometheus", f"--web.listen-address=127.0.0.1:{port}"]
+        self.run([program, f"--config.file={file}", *storage])
+
+        def ask(what, **question):
+            url = f"http://127.0.0.1:{port}/api/v1/{what}?{urllib.parse.urlencode(question)}"
+            answer = json.loads(fetched(url))
+            assert answer["status"] == "success", answer
+            return answer["data"]
+
+        def answers():
+            with contextlib.suppress(OSError):
+                return ask("status/runtimeinfo")
+
+        eventually(answers, "Prometheus answers")
+        return ask
 
 
-def scraped(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            return answer.read().decode()
-    except OSError:
-        return None
+def fetched(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()

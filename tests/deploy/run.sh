@@ -15,7 +15,8 @@ deploy_compose || { setup_packages docker-compose && deploy_compose; } ||
     setup_say "without docker-compose: what needs it is skipped"
 # What is not there stays unset, and check.py skips what needs it.
 ! found=$(deploy_helm) || export DEPLOY_HELM=$found
-! found=$(deploy_promtool) || export DEPLOY_PROMTOOL=$found
+! found=$(deploy_prometheus promtool) || export DEPLOY_PROMTOOL=$found
+! found=$(deploy_prometheus prometheus) || export DEPLOY_PROMETHEUS=$found
 ! setup_etcd || DEPLOY_ETCD=$(command -v etcd)
 [ -z "${DEPLOY_ETCD:-}" ] || export DEPLOY_ETCD
 for binary in "$SETUP_TARGET/debug/milvus-coord" "$SETUP_TARGET/release/milvus-coord"; do

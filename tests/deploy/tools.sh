@@ -35,22 +35,22 @@ deploy_fetch_helm() {
 deploy_helm() { command -v helm || { deploy_fetch_helm && printf '%s\n' "$SETUP_TOOLS/helm/helm"; }; }
 
 # Unpacked only: the package would start Prometheus as a service.
-deploy_fetch_promtool() {
+deploy_fetch_prometheus() {
     local folder result
-    [ -x "$SETUP_TOOLS/prometheus/promtool" ] && return 0
+    [ -x "$SETUP_TOOLS/prometheus/prometheus" ] && return 0
     setup_apt promtool && setup_apt_update || return 1
-    setup_say "fetching promtool (network: the system's package sources); it is not installed, only unpacked"
+    setup_say "fetching Prometheus (network: the system's package sources); it is not installed, only unpacked"
     folder=$(mktemp -d) || return 1
     (cd "$folder" && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download prometheus >&2 </dev/null) &&
         dpkg-deb -x "$folder"/prometheus_*.deb "$folder/root" &&
-        mkdir -p "$SETUP_TOOLS/prometheus" && cp "$folder/root/usr/bin/promtool" "$SETUP_TOOLS/prometheus/"
+        mkdir -p "$SETUP_TOOLS/prometheus" && cp "$folder"/root/usr/bin/prom{tool,etheus} "$SETUP_TOOLS/prometheus/"
     result=$?
     rm -rf "$folder"
     return $result
 }
 
-# Prints where it is.
-deploy_promtool() { command -v promtool || { deploy_fetch_promtool && printf '%s\n' "$SETUP_TOOLS/prometheus/promtool"; }; }
+# deploy_prometheus prometheus|promtool: prints where it is.
+deploy_prometheus() { command -v "$1" || { deploy_fetch_prometheus && printf '%s\n' "$SETUP_TOOLS/prometheus/$1"; }; }
 
 # Into deploy_compose: docker-compose and docker compose, those of them that are there.
 deploy_compose() {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use milvus_coord::mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue, QueueError};
+use milvus_coord_testbed::process::Process;
 use tokio::{sync::watch, task::JoinSet};
 
 /// On a machine with two slow cores a broker's start takes most of it.
@@ -47,6 +48,27 @@ pub(crate) async fn produce_at_last(queue: &impl Queue, channel: &str, text: &st
             Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
         }
     }
+}
+
+/// Does something while the broker stands still most of the time, as one with long pauses of
+/// its garbage collector or a stalling disk does.
+pub(crate) async fn with_a_slow_broker<T>(broker: &Process, work: impl Future<Output = T>) -> T {
+    const STILL: Duration = Duration::from_millis(900);
+    const AT_WORK: Duration = Duration::from_millis(100);
+    let slow = async {
+        loop {
+            broker.freeze().await;
+            tokio::time::sleep(STILL).await;
+            broker.thaw();
+            tokio::time::sleep(AT_WORK).await;
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = slow => unreachable!("it has no end"),
+    };
+    broker.thaw();
+    done
 }
 
 /// How far a producer is.
@@ -170,6 +192,11 @@ impl<P: Place> Traffic<P> {
         for (progress, already) in self.progress.iter_mut().zip(already) {
             all(std::slice::from_mut(progress), |now| count(now) >= already + more).await;
         }
+    }
+
+    /// Whether every message so far was acknowledged.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.progress.iter().any(|progress| progress.borrow().failed > 0)
     }
 
     pub(crate) async fn end(self) -> Vec<Account<P>> {

@@ -2,7 +2,8 @@
 //! what they were told holds, and what they were not told happened wholly or not at all.
 //!
 //! `MILVUS_COORD_FAULT_ROUNDS` is the number of faults (5), `MILVUS_COORD_FAULT_SEED`
-//! repeats the choices of a run, not its interleaving.
+//! repeats the choices of a run, not its interleaving, and `MILVUS_COORD_FAULT_QUEUE` is the
+//! message queue (kafka; or pulsar).
 
 use std::{
     str::FromStr,
@@ -15,6 +16,7 @@ use milvus_coord_testbed::{
     oracle::Oracle,
     progress::Progress,
     python::{Python, monotonic},
+    queue::Queue,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
@@ -49,6 +51,23 @@ fn seed() -> u64 {
     number("MILVUS_COORD_FAULT_SEED").unwrap_or_else(clock)
 }
 
+fn queue() -> Queue {
+    let queue = std::env::var("MILVUS_COORD_FAULT_QUEUE").ok();
+    match queue.as_deref() {
+        None | Some("kafka") => Queue::Kafka,
+        Some("pulsar") => Queue::Pulsar,
+        Some(other) => panic!("MILVUS_COORD_FAULT_QUEUE is neither kafka nor pulsar: {other}"),
+    }
+}
+
+/// The programs for that queue.
+fn oracle() -> Result<Oracle, String> {
+    match queue() {
+        Queue::Kafka => Oracle::find(),
+        Queue::Pulsar => Oracle::find_with_pulsar(),
+    }
+}
+
 /// A pair of rootcoords under faults of these kinds, one after the other.
 struct Trial {
     cluster: Cluster,
@@ -59,7 +78,7 @@ struct Trial {
 
 impl Trial {
     async fn start(oracle: &Oracle, python: &Python, pair: [Rootcoord; 2]) -> Self {
-        let cluster = Cluster::start(oracle, Options::new(pair).lease(LEASE)).await;
+        let cluster = Cluster::start(oracle, Options::new(pair).lease(LEASE).queue(queue())).await;
         let (seed, progress) = (seed(), Progress::of("faults"));
         let workload = Workload::start(python, &cluster, seed).await;
         progress.say(&format!("users at work; MILVUS_COORD_FAULT_SEED={seed} repeats this"));
@@ -132,7 +151,7 @@ impl Trial {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_pair_keeps_its_word_under_faults() {
-    let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
+    let (oracle, python) = (or_skip!(oracle()), or_skip!(Python::find()));
     let rounds = number("MILVUS_COORD_FAULT_ROUNDS").unwrap_or(5);
     let trial = Trial::start(&oracle, &python, [ours(), ours()]).await;
     trial.rounds(rounds, &[Fault::Kill, Fault::Terminate, Fault::Freeze]).await;
@@ -141,7 +160,7 @@ async fn our_pair_keeps_its_word_under_faults() {
 /// One of Milvus's own and one of ours, each of which takes over from the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mixed_pair_keeps_its_word_when_one_after_the_other_is_killed() {
-    let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
+    let (oracle, python) = (or_skip!(oracle()), or_skip!(Python::find()));
     let trial = Trial::start(&oracle, &python, [Rootcoord::Real, ours()]).await;
     trial.rounds(2, &[Fault::Kill]).await;
 }
@@ -150,7 +169,7 @@ async fn a_mixed_pair_keeps_its_word_when_one_after_the_other_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes and says nothing of milvus-coord; run it after changes of the trial"]
 async fn a_real_pair_keeps_its_word_when_one_is_killed() {
-    let (oracle, python) = (or_skip!(Oracle::find()), or_skip!(Python::find()));
+    let (oracle, python) = (or_skip!(oracle()), or_skip!(Python::find()));
     let trial = Trial::start(&oracle, &python, [Rootcoord::Real, Rootcoord::Real]).await;
     trial.rounds(1, &[Fault::Kill]).await;
 }

@@ -1,10 +1,10 @@
-//! A broker that dies, stands still, or is not there yet.
+//! A broker that dies, stands still, is slow, has lost a topic, or is not there yet.
 
 use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
 
 use crate::{
-    queue_traffic::{Place as _, Traffic, message, produce_at_last},
+    queue_traffic::{Place as _, Traffic, message, produce_at_last, with_a_slow_broker},
     support::{Offset, check, client, turn},
 };
 
@@ -59,4 +59,25 @@ async fn a_broker_that_comes_later_is_found() {
     let id = produce_at_last(&*kafka, "dml_0", "late").await;
     assert_eq!(Offset::of(&id), Offset(0));
     kafka.ensure(&["dml_0".into(), "dml_1".into()]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_broker_takes_everything_and_a_deleted_topic_is_made_again() {
+    let (oracle, _turn) = or_skip!(turn().await);
+    let broker = Broker::start(&oracle).await;
+    let kafka = client(&broker);
+    let mut traffic = Traffic::start(&kafka, "dml");
+    traffic.flows().await;
+    with_a_slow_broker(broker.process().unwrap(), traffic.flows()).await;
+    assert!(!traffic.has_failed());
+    check(&broker, &traffic.end().await).await;
+
+    broker.delete("dml_0").await;
+    let id = produce_at_last(&*kafka, "dml_0", "first").await;
+    assert_eq!(Offset::of(&id), Offset(0));
+    let mut traffic = Traffic::start(&kafka, "dml");
+    traffic.flows().await;
+    assert!(!traffic.has_failed());
+    traffic.end().await;
+    assert_eq!(broker.messages("dml_0").await[0].payload, b"first");
 }

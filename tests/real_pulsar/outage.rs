@@ -1,11 +1,11 @@
-//! A broker that is not there yet, stands still, dies, and comes back.
+//! A broker that is not there yet, is slow, stands still, dies, and comes back.
 
 use futures::future::{join_all, poll_immediate};
 use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{or_skip, pulsar::Pulsar as Broker};
 
 use crate::{
-    queue_traffic::{Traffic, message, produce_at_last},
+    queue_traffic::{Traffic, message, produce_at_last, with_a_slow_broker},
     support::{check, client, open, turn},
 };
 
@@ -22,10 +22,13 @@ async fn whatever_a_broker_does_nothing_acknowledged_is_lost_and_nothing_purged_
     open(&pulsar, &["early", "other"]).await;
     assert_eq!(broker.messages("early").await[0].payload, b"late");
 
-    // What it takes late comes before what is given later.
     let mut traffic = Traffic::start(&pulsar, "dml");
     traffic.flows().await;
     let process = broker.process().unwrap();
+    with_a_slow_broker(process, traffic.flows()).await;
+    assert!(!traffic.has_failed());
+
+    // What it takes late comes before what is given later.
     process.freeze().await;
     traffic.fails().await;
     process.thaw();
