@@ -281,6 +281,7 @@ async fn what_a_milvus_before_2_2_wrote_is_moved_whole() {
         new: "new".to_owned(),
         new_db: String::new(),
         request: None,
+        source: 1,
     };
     rootcoord.core.change(caller(), Request::RenameCollection(rename)).await.expect("renamed");
     let metadata = ground.metadata().await;

@@ -305,9 +305,9 @@ impl Catalog {
         Ok(guards)
     }
 
-    /// A request that was carried out lately.
-    pub fn request(&self, id: RequestId) -> Option<&Remembered> {
-        self.state.requests.get(&id).map(|(remembered, _)| remembered)
+    /// A request that was carried out lately, and at which revision.
+    pub fn request(&self, id: RequestId) -> Option<(&Remembered, Revision)> {
+        self.state.requests.get(&id).map(|(remembered, at)| (remembered, *at))
     }
 
     /// The guard for remembering a request.

@@ -1,5 +1,8 @@
 //! Rootcoord as the life cycle and its callers see it.
 
+mod role;
+mod settings;
+
 use std::{
     sync::{
         Arc,
@@ -12,96 +15,26 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use self::settings::{Reach, RootCoordSettings};
 use crate::{
     clock::{BootInstant, Clock, UnixNanos},
-    election::core::{RoleCore, Stake, Term},
-    etcd::{
-        mirror::{KeyRange, MirrorEvent},
-        txn::KeyValue,
-    },
-    ids::{Epoch, Revision, Role, ServerId},
-    mq::{NoQueue, Queue, Topics},
-    net::BoxFuture,
+    election::core::RoleCore as _,
+    ids::{Epoch, ServerId},
     rootcoord::{
-        access::{Access, AccessKeys, Credential, Defaults, NoCredential, Policy},
+        access::{Access, AccessKeys, Credential, NoCredential, Policy},
         catalog::{Catalog, Database},
-        channels::ChannelNaming,
-        collections::Limits,
         ddl::{Outcome, Request, SharedCatalog},
         error::DdlError,
         events::{Asked, Method, RootCoordEvents},
         failure::Failure,
-        keys::{DEFAULT_DB_NAME, Keys},
-        peers::{Invalidation, Nobody, Peers},
+        keys::Keys,
+        peers::Invalidation,
         proxies::ProxySessions,
-        quota::QuotaSettings,
-        serving::{Serving, Surroundings, TakenOver, Tenure, Terms},
-        tick::{BadReport, Report, TickWitness},
+        serving::Serving,
+        tick::{BadReport, Report},
     },
-    tso::{
-        hybrid::Timestamp,
-        ids,
-        stored::Stored,
-        window::{self, Ahead, BadWindow},
-    },
+    tso::{hybrid::Timestamp, stored::Stored, window::Ahead},
 };
-
-/// How long an activation waits for a default database to be made. It is made in any case.
-const DEFAULT_DATABASE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a DDL call waits for its outcome: a busy queue and busy peers need seconds, and a
-/// client that is told to ask again only waits in line once more.
-const DDL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What does not change while the process lives.
-#[derive(Clone, Debug)]
-pub struct RootCoordSettings {
-    /// The full path of metadata, without a slash at the end.
-    pub meta_root: String,
-    /// The full path of the windows, without a slash at the end.
-    pub kv_root: String,
-    /// How much there may be of what.
-    pub limits: Limits,
-    /// What the channels are called. Checked by whoever makes this.
-    pub naming: ChannelNaming,
-    /// `proxy.timeTickInterval`
-    pub tick_interval: Duration,
-    /// `common.ttMsgEnabled`: whether ticks and DDL messages are sent.
-    pub messages: bool,
-    /// Users, roles and grants that must be there.
-    pub defaults: Arc<Defaults>,
-    /// `None`: proxies are told no limits.
-    pub quota: Option<QuotaSettings>,
-    /// The lease that is asked for. See [`RootCoord::lease_granted`].
-    pub lease: Duration,
-    /// How far ahead of the stored timestamp window a wall clock is believed at a campaign.
-    pub most_clock_lead: Duration,
-    /// How long a DDL call waits for its outcome.
-    pub ddl_patience: Duration,
-    /// How long an answer waits for a proof.
-    pub proof_patience: Duration,
-}
-
-impl RootCoordSettings {
-    /// With what Milvus ships, and the usual patience.
-    pub fn new(meta_root: String, kv_root: String, lease: Duration) -> Self {
-        let limits = Limits::default();
-        Self {
-            meta_root,
-            kv_root,
-            naming: ChannelNaming::numbered("by-dev-rootcoord-dml", limits.channels),
-            limits,
-            tick_interval: Duration::from_millis(200),
-            messages: true,
-            defaults: Arc::default(),
-            quota: None,
-            lease,
-            most_clock_lead: window::MOST_LEAD,
-            ddl_patience: DDL_PATIENCE,
-            proof_patience: Duration::from_secs(1),
-        }
-    }
-}
 
 /// Who calls, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,27 +49,6 @@ pub struct Caller {
 struct Windows {
     timestamps: Stored,
     ids: Stored,
-}
-
-/// What rootcoord reaches the rest of the cluster by.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// The message queue.
-    pub queue: Arc<dyn Queue>,
-    /// Where its topics are made.
-    pub topics: Arc<dyn Topics>,
-    /// Proxies, datacoord and querycoord.
-    pub peers: Arc<dyn Peers>,
-    /// Hears of ticks.
-    pub ticks: Arc<dyn TickWitness>,
-}
-
-impl Reach {
-    /// A rootcoord by itself: no queue, no other components.
-    pub fn nobody(ticks: Arc<dyn TickWitness>) -> Self {
-        let queue = Arc::new(NoQueue("there is nobody else".to_owned()));
-        Self { queue: Arc::clone(&queue) as _, topics: queue, peers: Arc::new(Nobody), ticks }
-    }
 }
 
 /// See the module.
@@ -375,207 +287,6 @@ impl RootCoord {
     /// [`Failure`]
     pub async fn admit(&self, arrived: BootInstant) -> Result<(), Failure> {
         self.serving()?.admit(arrived).await
-    }
-
-    /// Begins to serve a term whose campaign has set the windows as staked.
-    ///
-    /// # Errors
-    /// The windows are not known; nothing is served.
-    pub async fn begin(&self, tenure: Tenure) -> Result<(), String> {
-        let begun = self.clock.boot();
-        self.deactivate().await;
-        let (epoch, at) = (tenure.epoch, tenure.epoch.revision());
-        let terms = Terms {
-            ahead: self.ahead(),
-            limits: self.settings.limits.clone(),
-            naming: self.settings.naming.clone(),
-            tick_interval: self.settings.tick_interval,
-            messages: self.settings.messages,
-            quota: self.settings.quota.clone(),
-            ddl_patience: self.settings.ddl_patience,
-            proof_patience: self.settings.proof_patience,
-        };
-        let events = self.events.of_term(epoch, self.keys.timestamp_window());
-        let ready = {
-            let mut windows = self.windows.lock();
-            let taken = |stored: &mut Stored, key: String| {
-                let plan = stored.staked(at).map_err(|error| error.to_string())?;
-                let change = stored.change_after(at);
-                Ok::<_, String>(TakenOver { key, plan, change })
-            };
-            let timestamp_window = taken(&mut windows.timestamps, self.keys.timestamp_window())?;
-            let id_window = taken(&mut windows.ids, self.keys.id_window())?;
-            self.events.windows_taken_over(
-                &self.settings.kv_root,
-                [&timestamp_window, &id_window].map(|window| (window.key.as_str(), &window.plan.span)),
-            );
-            // Held until the term can be told of others.
-            let proxies = self.proxies.lock();
-            let around = Surroundings {
-                catalog: Arc::clone(&self.catalog),
-                access: Arc::clone(&self.access),
-                defaults: Arc::clone(&self.settings.defaults),
-                queue: Arc::clone(&self.reach.queue),
-                topics: Arc::clone(&self.reach.topics),
-                peers: Arc::clone(&self.reach.peers),
-                ticks: Arc::clone(&self.reach.ticks),
-                proxies: proxies.known().clone(),
-            };
-            let (serving, ready) = Serving::begin(tenure, timestamp_window, id_window, around, terms, events);
-            self.serving.store(Some(Arc::new(serving)));
-            ready
-        };
-        let has_default = {
-            let catalog = self.catalog.catalog.lock();
-            self.events.reloaded(&catalog, self.clock.boot().since(begun));
-            catalog.database(DEFAULT_DB_NAME).is_some()
-        };
-        if !has_default {
-            _ = tokio::time::timeout(DEFAULT_DATABASE_PATIENCE, ready).await;
-        }
-        Ok(())
-    }
-}
-
-impl RoleCore for RootCoord {
-    fn role(&self) -> Role {
-        Role::RootCoord
-    }
-
-    fn lease_granted(&self, ttl: Duration) {
-        let nanos = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
-        self.lease_nanos.fetch_max(nanos, Ordering::AcqRel);
-    }
-
-    fn ranges(&self) -> Vec<KeyRange> {
-        let mut ranges = self.keys.ranges();
-        ranges.push(self.access.lock().keys().range());
-        ranges
-    }
-
-    fn mirror(&self, event: &MirrorEvent) {
-        {
-            let mut windows = self.windows.lock();
-            let serving = self.serving.load();
-            let timestamps = windows.timestamps.event(event);
-            let ids = windows.ids.event(event);
-            if let Some(serving) = &*serving {
-                let in_term = |at: &Revision| *at > serving.epoch().revision();
-                if let Some(change) = timestamps.filter(|(_, at)| in_term(at)) {
-                    serving.timestamp_window_seen(change);
-                }
-                if let Some(change) = ids.filter(|(_, at)| in_term(at)) {
-                    serving.id_window_seen(change);
-                }
-            }
-        }
-        {
-            let mut proxies = self.proxies.lock();
-            if proxies.event(event)
-                && let Some(serving) = &*self.serving.load()
-            {
-                serving.ticker.sources(proxies.known());
-            }
-        }
-        let of_access = self.access.lock().event(event);
-        for (key, undecodable) in &of_access.undecodable {
-            self.events.undecodable(key, undecodable);
-        }
-        let mut catalog = self.catalog.catalog.lock();
-        let news = catalog.event(event);
-        for (key, undecodable) in &news.undecodable {
-            self.events.undecodable(key, undecodable);
-        }
-        if let Some(serving) = &*self.serving.load() {
-            let in_term = |(_, at): &(String, Revision)| *at > serving.epoch().revision();
-            if let Some((key, at)) = of_access.foreign.filter(in_term) {
-                serving.events.foreign_write(&key, at);
-            }
-            if let Some((key, at)) = news.foreign.filter(in_term) {
-                serving.events.foreign_write(&key, at);
-                self.events.catalog_changed(&catalog);
-            }
-        } else if news.loaded || !news.undecodable.is_empty() {
-            self.events.catalog_changed(&catalog);
-        }
-        drop(catalog);
-        self.catalog.moved.notify_waiters();
-    }
-
-    fn stake(&self, now: UnixNanos, given_until: Option<UnixNanos>) -> Stake {
-        let at = self.clock.boot();
-        let ahead = self.ahead().most();
-        let lead = self.settings.most_clock_lead;
-        let mut windows = self.windows.lock();
-        let timestamps = windows
-            .timestamps
-            .plan(|key, stored| window::plan(key, stored, now, ahead, Some(lead), given_until), at);
-        let ids = windows.ids.plan(|key, stored| window::plan(key, stored, now, ids::AHEAD, None, None), at);
-        drop(windows);
-        let mut stake = Stake::default();
-        for planned in [timestamps, ids] {
-            match planned {
-                Ok((guard, put, span)) => {
-                    if let Some(lead) = span.refused_lead {
-                        self.events.lead_refused(put.key(), &span, lead);
-                    }
-                    stake.guards.push(guard);
-                    stake.puts.push(put);
-                }
-                // Without its window the term can't begin, and says so.
-                Err(error @ (BadWindow::Undecodable { .. } | BadWindow::NoRoom { .. })) => {
-                    self.events.window_unusable(&error);
-                }
-            }
-        }
-        stake
-    }
-
-    fn restake(&self, seen: &[(String, Option<KeyValue>)]) {
-        let mut windows = self.windows.lock();
-        for (key, value) in seen {
-            if *key == self.keys.timestamp_window() {
-                windows.timestamps.learned(value.as_ref());
-            } else if *key == self.keys.id_window() {
-                windows.ids.learned(value.as_ref());
-            }
-        }
-    }
-
-    fn activate(&self, term: Term) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(self.begin(Tenure {
-            epoch: term.epoch,
-            server: term.server_id,
-            store: Arc::new(term.store),
-            gate: term.gate,
-            over: term.over,
-            clock: term.clock,
-        }))
-    }
-
-    fn drain(&self) -> BoxFuture<'_, Revision> {
-        Box::pin(async move {
-            match self.serving.load_full() {
-                Some(serving) => serving.drain().await,
-                None => Revision(0),
-            }
-        })
-    }
-
-    fn deactivate(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if let Some(serving) = self.serving.swap(None) {
-                serving.end().await;
-                let given_until = serving.timestamps.newest().physical() + window::GUARD;
-                *self.ended.lock() = Some((serving.epoch(), given_until));
-                self.catalog.catalog.lock().end_term();
-                self.access.lock().end_term();
-            }
-        })
-    }
-
-    fn given_until(&self, epoch: Epoch) -> Option<UnixNanos> {
-        self.ended.lock().filter(|(ended, _)| *ended == epoch).map(|(_, time)| time)
     }
 }
 

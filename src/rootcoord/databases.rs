@@ -12,7 +12,7 @@ use crate::{
         store::Write,
         txn::{Guard, Op},
     },
-    ids::DbId,
+    ids::{DbId, Revision},
     rootcoord::{
         catalog::{Catalog, Remembered, encode_database},
         error::{DdlError, Decision, Task},
@@ -123,8 +123,13 @@ fn before(now: Timestamp) -> Timestamp {
 
 /// Whether that very request was carried out lately.
 pub fn was_carried_out(catalog: &Catalog, request: Option<RequestId>, name: &str, task: Task) -> bool {
-    let remembered = request.and_then(|request| catalog.request(request));
-    remembered.is_some_and(|known| known.name == name && !is_over(Timestamp(known.ts), task.ts))
+    request.is_some_and(|request| when_carried_out(catalog, request, name, task).is_some())
+}
+
+/// At which revision it was, if it was lately.
+pub fn when_carried_out(catalog: &Catalog, request: RequestId, name: &str, task: Task) -> Option<Revision> {
+    let (known, at) = catalog.request(request)?;
+    (known.name == name && !is_over(Timestamp(known.ts), task.ts)).then_some(at)
 }
 
 /// Lets the repetition of a request be known, in the transaction that carries it out.
@@ -170,7 +175,7 @@ mod tests {
     use crate::{
         clock::UnixNanos,
         etcd::{mirror::MirrorEvent, txn::KeyValue},
-        ids::{CollectionId, LeaseId, Revision},
+        ids::{CollectionId, Epoch, LeaseId, Revision},
         rootcoord::keys::{Keys, Repeatable},
     };
 
@@ -180,7 +185,11 @@ mod tests {
         RequestId { what: Repeatable::CreateDatabase, source: 3, message: 4, timestamp: 5 };
 
     fn task(millis: u64) -> Task {
-        Task { ts: Timestamp(Timestamp::at_milli(1_800_000_000_000 + millis).0 + 1), now: NOW }
+        Task {
+            ts: Timestamp(Timestamp::at_milli(1_800_000_000_000 + millis).0 + 1),
+            now: NOW,
+            term: Epoch(1),
+        }
     }
 
     fn keys() -> Keys {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     clock::UnixNanos,
     etcd::store::Write,
-    ids::{CollectionId, DbId},
+    ids::{CollectionId, DbId, Epoch},
     rootcoord::channels::NotEnoughChannels,
     rpc::merr::{Kind, MilvusError},
     tso::hybrid::Timestamp,
@@ -27,6 +27,8 @@ pub struct Task {
     pub ts: Timestamp,
     /// The wall clock.
     pub now: UnixNanos,
+    /// The term in which it is made.
+    pub term: Epoch,
 }
 
 /// As what a collection was looked for and not found.

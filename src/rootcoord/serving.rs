@@ -264,6 +264,7 @@ impl Serving {
             limits: terms.limits.clone(),
             under_way: Mutex::default(),
             server,
+            term: epoch,
             witness: Arc::new(events.clone()),
             last_write: last_write.clone(),
             finish: finish.clone(),

@@ -1,6 +1,8 @@
 //! What the life of an instance must do, told as events and actions.
 
+mod leaving;
 mod pause;
+mod pledge;
 mod preference;
 
 use std::time::Duration;
@@ -40,6 +42,10 @@ fn other() -> Victim {
 fn held_by(victim: Victim, kind: Kind) -> Option<Holder> {
     let lease = if victim.server_id == OWN { LEASE } else { OTHER_LEASE };
     Some(Holder { victim, kind, lease, address: format!("10.0.0.{}:53100", victim.server_id) })
+}
+
+fn successor() -> Peer {
+    Peer { server_id: ServerId(8), address: "10.0.0.8:53100".to_owned() }
 }
 
 fn mirrored(revision: i64, holder: Option<Holder>) -> Event {
@@ -353,211 +359,6 @@ fn a_put_that_does_not_come_back_is_read_and_then_given_away() {
     assert!(!told.step(Event::Tick).iter().any(|action| matches!(action, Action::Campaign(_))));
     told.now += 1;
     assert!(told.step(Event::Tick).iter().any(|action| matches!(action, Action::Campaign(_))));
-}
-
-#[test]
-fn sigterm_in_standby_gives_the_lease_back_and_ends() {
-    let mut told = Told::standby(settings());
-    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
-    assert_eq!(told.step(Event::ProcessGone(OTHER)), []);
-    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::Done)]);
-}
-
-#[test]
-fn sigterm_while_registering_or_campaigning_ends_too() {
-    let mut told = Told::new(settings());
-    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
-    let mut told = Told::standby(settings());
-    told.campaign(Event::ProcessGone(OTHER));
-    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::RevokeOwn]);
-}
-
-fn successor() -> Peer {
-    Peer { server_id: ServerId(8), address: "10.0.0.8:53100".to_owned() }
-}
-
-#[test]
-fn sigterm_hands_over_forwards_for_a_while_and_ends() {
-    let mut told = Told::active(settings());
-    let leave = Event::Leave(LeaveCause::Signal, vec![successor()]);
-    assert_eq!(told.step(leave), [Action::Drain(Epoch(61))]);
-    assert_eq!(told.life.standing(), Standing::HandingOver { epoch: Epoch(61) });
-    let pass = Action::Pass { to: successor(), epoch: Epoch(61), last_revision: Revision(68) };
-    assert_eq!(told.step(Event::Drained(Revision(68))), [pass]);
-    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), []);
-    assert_eq!(told.life.standing(), Standing::Forwarding { to: successor(), epoch: Epoch(69) });
-    told.step(mirrored(69, held_by(Victim { epoch: Epoch(69), server_id: ServerId(8) }, Kind::Own)));
-    assert_eq!(told.later(2000), [Action::RevokeOwn]);
-    let active = Some((successor(), Epoch(69)));
-    assert_eq!(told.life.standing(), Standing::Leaving { active });
-    assert_eq!(told.step(Event::Revoked), [Action::Exit(Exit::Done)]);
-}
-
-#[test]
-fn sigterm_without_a_successor_drains_and_frees_the_key() {
-    let mut told = Told::active(settings());
-    assert_eq!(told.step(Event::Leave(LeaveCause::Signal, vec![])), [Action::Drain(Epoch(61))]);
-    assert_eq!(
-        told.step(Event::Drained(Revision(68))),
-        [Action::EndTerm(Epoch(61), Loss::Left(LeaveCause::Signal))]
-    );
-    assert_eq!(told.step(Event::TermEnded), [Action::RevokeOwn]);
-}
-
-#[test]
-fn a_switchover_leaves_the_process_as_a_standby_that_forwards_first() {
-    let mut told = Told::active(settings());
-    told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
-    told.step(Event::Drained(Revision(68)));
-    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), [Action::Register]);
-    let now_active = Victim { epoch: Epoch(69), server_id: ServerId(8) };
-    told.step(mirrored(69, held_by(now_active, Kind::Own)));
-    told.step(Event::Registered(LeaseId(91), at(5000)));
-    assert!(matches!(told.life.standing(), Standing::Forwarding { .. }));
-    told.later(2000);
-    assert!(matches!(told.life.standing(), Standing::Standby { active: Some(_) }));
-}
-
-#[test]
-fn after_a_failed_hand_over_a_late_successor_finds_the_key_changed() {
-    let mut told = Told::active(settings());
-    told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
-    told.step(Event::Drained(Revision(68)));
-    // Registering revokes the lease under the key before anything else.
-    assert_eq!(told.step(Event::Passed(Err("no answer".to_owned()))), [Action::Register]);
-    assert!(matches!(told.life.standing(), Standing::Standby { .. }));
-}
-
-#[test]
-fn a_standby_takes_over_when_asked_once_it_has_the_last_write() {
-    let mut told = Told::standby(settings());
-    let ask = Event::TakeOver { victim: other(), last_revision: Revision(63) };
-    assert_eq!(told.step(ask), []);
-    assert_eq!(told.step(mirrored(62, held_by(other(), Kind::Own))), []);
-    let campaign = told.campaign(mirrored(63, held_by(other(), Kind::Own)));
-    assert_eq!(campaign.certainty, Certainty::HandedOver);
-    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(64))));
-    let own = Victim { epoch: Epoch(64), server_id: OWN };
-    assert_eq!(
-        told.step(mirrored(64, held_by(own, Kind::Own))),
-        [Action::Activate { epoch: Epoch(64), quiet_at: at(0) }]
-    );
-    assert_eq!(
-        told.step(Event::Activated(Ok(()))),
-        [Action::NoteActive(Epoch(64)), Action::AnswerTakeOver(Ok(Epoch(64)))]
-    );
-}
-
-#[test]
-fn a_hand_over_that_the_mirror_never_reaches_is_refused_in_time() {
-    let mut told = Told::standby(settings());
-    told.step(Event::TakeOver { victim: other(), last_revision: Revision(99) });
-    assert_eq!(told.life.wake_at(), Some(at(1000)));
-    assert!(matches!(told.later(1000).as_slice(), [Action::AnswerTakeOver(Err(_))]));
-    assert_eq!(told.step(mirrored(99, held_by(other(), Kind::Own))), []);
-}
-
-#[test]
-fn who_leaves_takes_nothing_over() {
-    let mut told = Told::standby(settings());
-    told.step(Event::Leave(LeaveCause::Signal, vec![]));
-    let ask = Event::TakeOver { victim: other(), last_revision: Revision(60) };
-    assert!(matches!(told.step(ask).as_slice(), [Action::AnswerTakeOver(Err(_))]));
-}
-
-#[test]
-fn a_pledge_holds_hints_back_but_not_certainty() {
-    let mut told = Told::standby(settings());
-    let ask = Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 };
-    assert_eq!(told.step(ask), [Action::Pledge { epoch: Epoch(50), nonce: 3 }]);
-    assert_eq!(told.step(Event::Hint(other())), []);
-    told.campaign(Event::ProcessGone(OTHER));
-}
-
-#[test]
-fn a_pledge_ends_with_its_time() {
-    let mut told = Told::standby(settings());
-    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
-    told.now = 500;
-    told.campaign(Event::Hint(other()));
-}
-
-#[test]
-fn who_was_promised_time_has_it_even_if_its_key_is_deleted_meanwhile() {
-    let mut told = Told::standby(settings());
-    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
-    told.now = 10;
-    let campaign = told.campaign(mirrored(61, None));
-    told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(62))));
-    let own = Victim { epoch: Epoch(62), server_id: OWN };
-    assert_eq!(
-        told.step(mirrored(62, held_by(own, Kind::Own))),
-        [Action::Activate { epoch: Epoch(62), quiet_at: at(500) }]
-    );
-}
-
-#[test]
-fn a_hint_waits_for_the_end_of_the_pledge() {
-    let mut told = Told::standby(settings());
-    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
-    told.now = 2;
-    assert_eq!(told.step(Event::Hint(other())), []);
-    assert_eq!(told.life.wake_at(), Some(at(500)));
-    told.now = 499;
-    assert_eq!(told.step(Event::Tick), []);
-    told.now = 500;
-    let campaign = told.campaign(Event::Tick);
-    assert_eq!(campaign.certainty, Certainty::Hint);
-}
-
-#[test]
-fn a_hint_that_waits_is_forgotten_when_its_victim_asks_or_speaks() {
-    for sign in [Event::PledgeAsked { epoch: Epoch(50), until: at(600), nonce: 4 }, Event::Spoke(OTHER)] {
-        let mut told = Told::standby(settings());
-        told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
-        told.step(Event::Hint(other()));
-        told.now = 100;
-        told.step(sign);
-        told.now = 700;
-        assert_eq!(told.step(Event::Tick), []);
-    }
-}
-
-#[test]
-fn no_pledge_is_given_once_the_deposing_transaction_may_be_on_its_way() {
-    let mut told = Told::standby(settings());
-    told.campaign(Event::Hint(other()));
-    let ask = Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 };
-    assert_eq!(told.step(ask), []);
-}
-
-#[test]
-fn a_victim_that_proves_alive_is_safe_from_hints_for_a_minute_then_two() {
-    let mut told = Told::standby(settings());
-    let mut epoch = 61;
-    let mut holder_epoch = 50;
-    for bar in [60_000, 120_000] {
-        let victim = Victim { epoch: Epoch(holder_epoch), server_id: OTHER };
-        let campaign = told.campaign(Event::Hint(victim));
-        told.step(Event::Campaigned(campaign.number, CampaignEnd::Won(Epoch(epoch))));
-        let own = Victim { epoch: Epoch(epoch), server_id: OWN };
-        told.step(mirrored(epoch, held_by(own, Kind::Own)));
-        told.step(Event::Activated(Ok(())));
-        let alive = Peer { server_id: OTHER, address: "10.0.0.7:53100".to_owned() };
-        told.step(Event::PeerRegistered(alive, Revision(epoch + 1)));
-        // It takes the key back.
-        holder_epoch = epoch + 5;
-        let again = Victim { epoch: Epoch(holder_epoch), server_id: OTHER };
-        told.step(mirrored(holder_epoch, held_by(again, Kind::Own)));
-        told.step(Event::TermEnded);
-        told.step(Event::Registered(LEASE, at(999_999)));
-        assert_eq!(told.step(Event::Hint(again)), []);
-        told.now += bar - 1;
-        let barred = told.step(Event::Hint(again));
-        assert!(!barred.iter().any(|action| matches!(action, Action::Campaign(_))));
-        told.now += 1;
-        epoch = holder_epoch + 10;
-    }
 }
 
 #[test]

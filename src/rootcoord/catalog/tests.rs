@@ -258,7 +258,8 @@ fn requests_are_remembered_until_they_are_deleted() {
         let value = serde_json::to_vec(&Remembered { name: format!("db{message}"), ts }).expect("JSON");
         catalog.event(&put(&keys().request(id(message)), value, 10 + message));
     }
-    assert_eq!(catalog.request(id(2)), Some(&Remembered { name: "db2".to_owned(), ts: 40 }));
+    let remembered = Remembered { name: "db2".to_owned(), ts: 40 };
+    assert_eq!(catalog.request(id(2)), Some((&remembered, Revision(12))));
     assert_eq!(catalog.oldest_request(), Some(Timestamp(40)));
     assert_eq!(catalog.requests_before(Timestamp(60)), [(id(2), Revision(12)), (id(1), Revision(11))]);
     assert_eq!(catalog.request_unchanged(id(2)), Guard::ModIs(keys().request(id(2)), Revision(12)));

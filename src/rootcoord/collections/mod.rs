@@ -6,6 +6,6 @@ mod write;
 
 pub use self::{
     draft::{Draft, Limits, UnderWay, draft},
-    rename::{Rename, rename},
+    rename::{Rename, rename, renamed},
     write::{alter, change_state, create, modernize, remove},
 };

@@ -5,9 +5,9 @@ use crate::{
     ids::{CollectionId, DbId},
     rootcoord::{
         catalog::Catalog,
-        databases::{remember, was_carried_out},
+        databases::{remember, was_carried_out, when_carried_out},
         error::{DdlError, Decision, NoCollection, Task},
-        keys::{Object, RequestId},
+        keys::{Object, Repeatable, RequestId},
         model::Collection,
     },
 };
@@ -23,13 +23,17 @@ pub struct Rename {
     pub new: String,
     /// The database then; empty: the same.
     pub new_db: String,
-    /// By what its repetition is known.
+    /// By what its repetition is known. Milvus's proxies give renames no number.
     pub request: Option<RequestId>,
+    /// The proxy.
+    pub source: i64,
 }
 
 /// What renames a collection, and which one that is.
 ///
-/// The repetition of a request that was carried out is a success.
+/// The repetition of a request that was carried out is a success. One without a number is taken
+/// for a repetition if the same proxy had that collection renamed so lately, in an earlier term: who
+/// asks a second time while nothing has happened to rootcoord hears Milvus's refusal.
 ///
 /// # Errors
 /// [`DdlError`]
@@ -50,6 +54,14 @@ pub fn rename(
         return Err(DdlError::RenameByAlias(asked.old.clone()));
     }
     if is_taken(catalog, target.id, &asked.new) {
+        let is_gone = db.is_some_and(|db| !is_taken(catalog, db.id, &asked.old));
+        let renamed = catalog.own_name(target.id, &asked.new);
+        let carried_out = renamed.filter(|_| is_gone && asked.request.is_none()).and_then(|renamed| {
+            when_carried_out(catalog, without_number(asked.source, renamed.id), &remembered, task)
+        });
+        if carried_out.is_some_and(|at| at < task.term.revision()) {
+            return Ok(Decision::Done);
+        }
         return Err(DdlError::RenameTaken { db: target.name.clone(), name: asked.new.clone() });
     }
     let db = db.ok_or_else(|| DdlError::NoDatabase(asked.db.clone()))?;
@@ -66,12 +78,24 @@ pub fn rename(
         puts = puts.bury(&Object::Collection(record.db, record.id))?;
     }
     let mut write = puts.put_record(&renamed)?.at_once();
-    if let Some(request) = asked.request {
-        remember(catalog, request, remembered, task, &mut write);
-    }
+    let request = asked.request.unwrap_or_else(|| without_number(asked.source, record.id));
+    remember(catalog, request, remembered, task, &mut write);
     Ok(Decision::Write((write, record.id)))
+}
+
+/// The newest rename of a collection that this proxy asked for.
+fn without_number(source: i64, collection: CollectionId) -> RequestId {
+    // Message 0 is none.
+    let timestamp = u64::try_from(collection.0).unwrap_or_default();
+    RequestId { what: Repeatable::RenameCollection, source, message: 0, timestamp }
 }
 
 fn is_taken(catalog: &Catalog, db: DbId, name: &str) -> bool {
     catalog.own_name(db, name).is_some() || catalog.alias(db, name).is_some()
+}
+
+/// The collection that has the new name.
+pub fn renamed(catalog: &Catalog, asked: &Rename) -> Option<CollectionId> {
+    let db = catalog.named(if asked.new_db.is_empty() { &asked.db } else { &asked.new_db })?;
+    catalog.own_name(db.id, &asked.new).map(|record| record.id)
 }

@@ -14,7 +14,7 @@ use crate::{
         keys::{Repeatable, RequestId},
         testing::{Bed, Instance, START, W},
     },
-    tso::hybrid,
+    tso::{hybrid, window},
 };
 
 fn stored(store: &MemoryStore, key: &str) -> UnixNanos {

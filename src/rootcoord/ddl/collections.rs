@@ -211,8 +211,15 @@ impl Tools {
 
     pub(super) async fn rename_collection(&self, rename: &Rename) -> Step<Timestamp> {
         let (ts, renamed) = self.change(|catalog, task| collections::rename(catalog, rename, task)).await?;
-        let Some(id) = renamed else { return Ok(ts) };
-        self.witness.noted(&Note::CollectionRenamed(id, ts));
+        let id = match renamed {
+            Some(id) => {
+                self.witness.noted(&Note::CollectionRenamed(id, ts));
+                Some(id)
+            }
+            // A repetition: nobody may have told the proxies.
+            None => collections::renamed(&self.catalog.catalog.lock(), rename),
+        };
+        let Some(id) = id else { return Ok(ts) };
         // Under which name or alias ever a proxy knows it.
         self.forget(ts, &rename.db, Forget::Collection(id)).await?;
         self.forget(ts, &rename.db, Forget::Names(vec![rename.old.clone()])).await?;

@@ -54,7 +54,7 @@ use crate::{
         rules::Rule,
     },
     etcd::commit::Commit,
-    ids::ServerId,
+    ids::{Epoch, ServerId},
     mq::Queue,
     rootcoord::{
         catalog::Catalog,
@@ -140,6 +140,8 @@ pub struct Tools {
     pub under_way: Mutex<UnderWay>,
     /// The own server id, which messages carry.
     pub server: ServerId,
+    /// The term.
+    pub term: Epoch,
     /// Hears what happens.
     pub witness: Arc<dyn DdlWitness>,
     /// The newest revision that the term has written.

@@ -37,7 +37,7 @@ impl Tools {
         let mut attempt = 1;
         loop {
             let ts = self.timestamp().await?;
-            let task = Task { ts, now: self.clock.wall() };
+            let task = Task { ts, now: self.clock.wall(), term: self.term };
             let decided = self.write_decided(|catalog| decide(catalog, task)).await;
             match decided {
                 Ok(value) => return Ok((ts, value)),

@@ -68,6 +68,7 @@ impl RootCoordService {
         self.ddl(request, |request| {
             ddl::Request::RenameCollection(Rename {
                 request: request_id(Repeatable::RenameCollection, request.base.as_ref()),
+                source: request.base.as_ref().map_or(0, |base| base.source_id),
                 db: request.db_name,
                 old: request.old_name,
                 new: request.new_name,

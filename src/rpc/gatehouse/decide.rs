@@ -200,7 +200,12 @@ mod tests {
     #[test]
     fn calls_without_an_id() {
         let none = address(None, None);
-        row(&none, DDL, true, [WAIT, WAIT, to_peer(), WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, to_peer()]);
+        row(
+            &none,
+            DDL,
+            true,
+            [WAIT, WAIT, to_peer(), WAIT, SERVE, WAIT, WAIT_AWAY, to_peer(), AWAY, to_peer()],
+        );
         row(
             &none,
             DDL,

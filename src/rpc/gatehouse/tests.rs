@@ -272,7 +272,8 @@ async fn a_forwarded_call_is_not_forwarded_again() {
 
 #[tokio::test]
 async fn who_forwarded_to_the_wrong_one_looks_again_once() {
-    let (wrong, right) = (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
+    let (wrong, right) =
+        (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
     let standby = Node::start_with(3, FOLLOWER, patient()).await;
     standby.follow(&wrong, 90);
     let mut client = standby.client().await;
@@ -376,7 +377,8 @@ async fn a_call_that_broke_on_its_way_is_not_repeated() {
 
 #[tokio::test]
 async fn a_body_too_large_to_keep_is_not_repeated() {
-    let (wrong, right) = (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
+    let (wrong, right) =
+        (Node::start(1, Standing::Leaving { active: None }).await, Node::start(2, ACTIVE).await);
     let standby = Node::start_with(3, FOLLOWER, patient()).await;
     standby.follow(&wrong, 90);
     let mut client = standby.client().await;

@@ -336,15 +336,7 @@ async fn properties_and_names_change_in_etcd_too() {
     bed.carry_out(alter("collection.ttl.seconds", "15")).await.expect("altered");
     bed.carry_out(alter("x", "y")).await.expect("altered");
     let request = RequestId { what: Repeatable::RenameCollection, source: 1, message: 2, timestamp: 3 };
-    let rename = |request| {
-        Request::RenameCollection(Rename {
-            db: String::new(),
-            old: "books".to_owned(),
-            new: "novels".to_owned(),
-            new_db: String::new(),
-            request,
-        })
-    };
+    let rename = |request| renaming("books", "novels", request, 1);
     assert_eq!(bed.carry_out(rename(Some(request))).await, Ok(()));
     let bed = bed.successor(NOW + Duration::from_secs(10)).await;
     assert_eq!(bed.carry_out(rename(Some(request))).await, Ok(()), "the repetition");
@@ -354,6 +346,38 @@ async fn properties_and_names_change_in_etcd_too() {
     let properties = bed.catalog.catalog.lock().record(id).expect("there").properties.clone();
     let expected = [("collection.ttl.seconds", "15"), ("x", "y")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     assert_eq!(properties, expected.into());
+    bed.end().await;
+}
+
+fn renaming(old: &str, new: &str, request: Option<RequestId>, source: i64) -> Request {
+    let (old, new) = (old.to_owned(), new.to_owned());
+    Request::RenameCollection(Rename { db: String::new(), old, new, new_db: String::new(), request, source })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rename_without_a_number_may_be_repeated_after_a_takeover_only() {
+    let bed = Bed::new().await;
+    bed.carry_out(create("books")).await.expect("created");
+    let rename = |source| renaming("books", "novels", None, source);
+    assert_eq!(bed.carry_out(rename(1)).await, Ok(()));
+    let refused = |answer| assert!(matches!(answer, Err(Failure::Ddl(DdlError::RenameTaken { .. }))));
+    refused(bed.carry_out(rename(1)).await);
+
+    let bed = bed.successor(NOW + Duration::from_secs(10)).await;
+    bed.peers.take_calls();
+    assert_eq!(bed.carry_out(rename(1)).await, Ok(()), "the repetition");
+    let told = bed.peers.take_calls();
+    assert!(!told.is_empty(), "the first attempt may not have come to tell the proxies");
+    refused(bed.carry_out(rename(2)).await);
+    // A collection of the old name is another matter.
+    bed.carry_out(create("books")).await.expect("created");
+    refused(bed.carry_out(rename(1)).await);
+
+    let bed = bed.successor(NOW + Duration::from_secs(100)).await;
+    bed.carry_out(Request::DropCollection { db: String::new(), name: "books".to_owned(), replicated: false })
+        .await
+        .expect("dropped");
+    refused(bed.carry_out(rename(1)).await);
     bed.end().await;
 }
 

@@ -142,6 +142,7 @@ impl Bed {
             limits,
             under_way: Mutex::default(),
             server: SERVER,
+            term: Epoch(store.revision().0 + 1),
             witness: heard.clone(),
             last_write: Arc::new(AtomicI64::new(0)),
             finish: finish.clone(),

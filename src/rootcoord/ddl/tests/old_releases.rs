@@ -158,6 +158,7 @@ fn rename(new: &str, new_db: &str) -> Request {
         new: new.to_owned(),
         new_db: new_db.to_owned(),
         request: None,
+        source: 1,
     })
 }
 
