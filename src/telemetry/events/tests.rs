@@ -236,8 +236,10 @@ fn an_end_is_told_and_counted() {
             r#"[INFO] ["Milvus components graceful stop done"]"#,
         ]
     );
+    let mut changes = series(&events, "term_changes");
+    changes.retain(|line| !line.ends_with(" 0"));
     assert_eq!(
-        series(&events, "term_changes"),
+        changes,
         [
             r#"milvus_coord_term_changes_total{cause="lease_lost",change="end"} 1"#,
             r#"milvus_coord_term_changes_total{cause="vacant",change="begin"} 1"#,

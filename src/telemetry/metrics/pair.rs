@@ -95,6 +95,12 @@ impl PairMetrics {
                 metrics.hooks.with_label_values(&[hook.name(), end.name()]);
             }
         }
+        for cause in TakeoverCause::ALL {
+            metrics.term_changes.with_label_values(&["begin", cause.name()]);
+        }
+        for end in TermEnd::ALL {
+            metrics.term_changes.with_label_values(&["end", end.name()]);
+        }
         metrics.phase(Phase::Starting);
         metrics
     }
