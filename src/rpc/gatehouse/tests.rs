@@ -318,6 +318,9 @@ async fn an_instance_that_cannot_be_reached_is_waited_for_and_then_reported() {
     let gone = Node::start(1, ACTIVE).await;
     let gone_peer = gone.peer();
     assert!(gone.server.stop(PATIENCE).await);
+    // Bound and not listening: refused, and nobody else's port meanwhile.
+    let place = tokio::net::TcpSocket::new_v4().unwrap();
+    place.bind(gone_peer.address.parse().unwrap()).unwrap();
     let standby = Node::start_with(2, FOLLOWER, hasty()).await;
     standby.standing.send_replace(Standing::Standby { active: Some((gone_peer.clone(), Epoch(90))) });
     let answer = standby.client().await.create_database(to(None, create("x"))).await.unwrap();
