@@ -169,6 +169,7 @@ node_kubelet() {
 # Everything that node_network and the others have made; also what was made by half.
 node_end() {
     local i task name
+    node_remember 2>/dev/null || true
     # The kubelet and what is above it first, or it starts again what is ended here.
     for ((i = ${#node_processes[@]} - 1; i > 0; i--)); do node_stop "${node_processes[$i]}"; done
     if [ -S "$scratch/containerd.sock" ]; then
