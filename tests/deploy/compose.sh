@@ -7,9 +7,9 @@
 #   cargo build --release -p milvus-coord -p milvus-coord-testbed --bin milvus-coord --example load_client
 #   tests/deploy/compose.sh target/release/milvus-coord target/release/examples/load_client
 #
-# Needs root, docker, docker-compose or docker compose (COMPOSE="docker compose" takes that one
-# if both are there) and mmdebstrap. Not part of
-# tests/run.sh: it leaves images behind, and a daemon changes the machine's firewall.
+# Needs root, docker, docker-compose or docker compose (if both are there, COMPOSE="docker compose"
+# takes that one) and mmdebstrap. Not part of tests/run.sh: it leaves images behind, and a daemon
+# changes the machine's firewall.
 set -euo pipefail
 
 binary=$(realpath "${1:?names milvus-coord}")

@@ -143,9 +143,7 @@ def monitoring_dashboard_has_queries_that_prometheus_takes():
     for panel in panels():
         assert panel["type"] == "row" or panel["targets"], panel["title"]
         for target in panel.get("targets", []):
-            # As Grafana replaces them.
-            expression = target["expr"].replace("$__rate_interval", "1m").replace("$__range", "1h")
-            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": expression})
+            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": shown(target)})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rules.yaml"
         file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -167,7 +165,8 @@ def monitoring_prometheus_shows_a_takeover_in_every_panel():
         old.process.kill()
         pair.wait(new, "active")
 
-        empty = lambda: {panel["title"] for panel in panels() for query in shown(panel) if not ask("query", query=query)["result"]}
+        shown_queries = [(panel, shown(target)) for panel in panels() for target in panel.get("targets", [])]
+        empty = lambda: {panel["title"] for panel, query in shown_queries if not ask("query", query=query)["result"]}
         # Nobody calls or changes the schema, and there is no message queue.
         starts = ("Calls that", "Schema requests", "Requests to etcd", "Size of values", "Time ticks", "Sending")
         unexpected = lambda: {title for title in empty() if not title.startswith(starts)}
@@ -177,11 +176,10 @@ def monitoring_prometheus_shows_a_takeover_in_every_panel():
         eventually(lambda: states() == wanted, lambda: f"{states()} instead of {wanted}")
 
 
-def shown(panel):
-    """What Grafana asks for a panel."""
-    for target in panel.get("targets", []):
-        expression = target["expr"].replace("$__rate_interval", "10s").replace("$__range", "1h")
-        yield expression.replace("$namespace", ".*").replace("$job", "rootcoord")
+def shown(target):
+    """What Grafana asks Prometheus for a panel's target."""
+    expression = target["expr"].replace("$__rate_interval", "10s").replace("$__range", "1h")
+    return expression.replace("$namespace", ".*").replace("$job", "rootcoord")
 
 
 # ---- processes to look at -------------------------------------------------------------------------

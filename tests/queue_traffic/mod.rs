@@ -194,7 +194,7 @@ impl<P: Place> Traffic<P> {
         }
     }
 
-    /// Whether every message so far was acknowledged.
+    /// Whether a message was not acknowledged, so far.
     pub(crate) fn has_failed(&self) -> bool {
         self.progress.iter().any(|progress| progress.borrow().failed > 0)
     }

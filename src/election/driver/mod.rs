@@ -32,7 +32,7 @@ use crate::{
         streams::{News, Streams, Target},
         tasks::{Acknowledged, Ground, Registration},
         verdict::Victim,
-        vitals::Vitals,
+        vitals::{Vitals, phase_of},
     },
     etcd::{
         cluster::Cluster,
@@ -319,20 +319,7 @@ impl Running {
 
     fn publish(&self) {
         let standing = self.life.standing();
-        let phase = match &standing {
-            Standing::Starting => Phase::WaitingForEtcd,
-            Standing::Standby { .. } | Standing::Forwarding { .. } => {
-                if self.life.is_leaving() {
-                    Phase::Leaving
-                } else {
-                    Phase::Standby
-                }
-            }
-            Standing::Activating { .. } => Phase::Activating,
-            Standing::Active { .. } => Phase::Active,
-            Standing::Suspended { .. } => Phase::Suspended,
-            Standing::HandingOver { .. } | Standing::Leaving { .. } => Phase::Leaving,
-        };
+        let phase = if self.life.is_leaving() { Phase::Leaving } else { phase_of(&standing) };
         self.driver.hub.announce(self.driver.settings.own, phase, standing.own_epoch());
         let changed = self.driver.standing.send_if_modified(|known| {
             let changed = *known != standing;

@@ -29,6 +29,18 @@ pub struct Rename {
     pub source: i64,
 }
 
+impl Rename {
+    /// The name of the database that the collection will be in.
+    pub fn target_db(&self) -> &str {
+        if self.new_db.is_empty() { &self.db } else { &self.new_db }
+    }
+
+    /// What is remembered of it.
+    fn summary(&self) -> String {
+        format!("{}/{} -> {}/{}", self.db, self.old, self.new_db, self.new)
+    }
+}
+
 /// What renames a collection, and which one that is.
 ///
 /// The repetition of a request that was carried out is a success. One without a number is taken
@@ -42,24 +54,19 @@ pub fn rename(
     asked: &Rename,
     task: Task,
 ) -> Result<Decision<(Write, CollectionId)>, DdlError> {
-    let remembered = format!("{}/{} -> {}/{}", asked.db, asked.old, asked.new_db, asked.new);
-    if was_carried_out(catalog, asked.request, &remembered, task) {
+    if was_carried_out(catalog, asked.request, &asked.summary(), task) {
         return Ok(Decision::Done);
     }
     // In Milvus's order of checks.
-    let target_name = if asked.new_db.is_empty() { &asked.db } else { &asked.new_db };
-    let target = catalog.named(target_name).ok_or_else(|| DdlError::NoTargetDatabase(target_name.clone()))?;
+    let target = asked.target_db();
+    let target = catalog.named(target).ok_or_else(|| DdlError::NoTargetDatabase(target.to_owned()))?;
     let db = catalog.named(&asked.db);
     if db.is_some_and(|db| catalog.alias(db.id, &asked.old).is_some()) {
         return Err(DdlError::RenameByAlias(asked.old.clone()));
     }
     if is_taken(catalog, target.id, &asked.new) {
         let is_gone = db.is_some_and(|db| !is_taken(catalog, db.id, &asked.old));
-        let renamed = catalog.own_name(target.id, &asked.new);
-        let carried_out = renamed.filter(|_| is_gone && asked.request.is_none()).and_then(|renamed| {
-            when_carried_out(catalog, without_number(asked.source, renamed.id), &remembered, task)
-        });
-        if carried_out.is_some_and(|at| at < task.term.revision()) {
+        if is_gone && repeats_without_number(catalog, asked, task) {
             return Ok(Decision::Done);
         }
         return Err(DdlError::RenameTaken { db: target.name.clone(), name: asked.new.clone() });
@@ -79,8 +86,17 @@ pub fn rename(
     }
     let mut write = puts.put_record(&renamed)?.at_once();
     let request = asked.request.unwrap_or_else(|| without_number(asked.source, record.id));
-    remember(catalog, request, remembered, task, &mut write);
+    remember(catalog, request, asked.summary(), task, &mut write);
     Ok(Decision::Write((write, record.id)))
+}
+
+/// Whether the collection of the new name got it in an earlier term, and so that this may be the repetition.
+fn repeats_without_number(catalog: &Catalog, asked: &Rename, task: Task) -> bool {
+    asked.request.is_none()
+        && renamed(catalog, asked)
+            .map(|id| without_number(asked.source, id))
+            .and_then(|request| when_carried_out(catalog, request, &asked.summary(), task))
+            .is_some_and(|at| at < task.term.revision())
 }
 
 /// The newest rename of a collection that this proxy asked for.
@@ -96,6 +112,6 @@ fn is_taken(catalog: &Catalog, db: DbId, name: &str) -> bool {
 
 /// The collection that has the new name.
 pub fn renamed(catalog: &Catalog, asked: &Rename) -> Option<CollectionId> {
-    let db = catalog.named(if asked.new_db.is_empty() { &asked.db } else { &asked.new_db })?;
+    let db = catalog.named(asked.target_db())?;
     catalog.own_name(db.id, &asked.new).map(|record| record.id)
 }

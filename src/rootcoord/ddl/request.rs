@@ -159,9 +159,8 @@ impl Request {
                 wanted.collection(catalog, db, name);
             }
             Self::RenameCollection(rename) => {
-                let new_db = if rename.new_db.is_empty() { &rename.db } else { &rename.new_db };
                 wanted.name(&rename.db, &rename.old, Mode::Exclusive);
-                wanted.name(new_db, &rename.new, Mode::Exclusive);
+                wanted.name(rename.target_db(), &rename.new, Mode::Exclusive);
                 wanted.collection(catalog, &rename.db, &rename.old);
             }
             Self::CreatePartition { db, collection, .. } | Self::DropPartition { db, collection, .. } => {
