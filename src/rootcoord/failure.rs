@@ -80,7 +80,7 @@ impl Failure {
             Self::NotServing(NotServing::Unproven(_)) => Reply::NotReady,
             Self::Ddl(error) => Reply::Status(error.told()),
             Self::Peer(error) => Reply::Status(error.clone()),
-            Self::Queue(error) => Reply::Status(of_queue(error)),
+            Self::Queue(error) => of_queue(error),
             // As in Milvus a plain error, but one that is worth repeating.
             Self::Timestamp(NoTimestamp::UsedUp) | Self::Ids(NoIds::UsedUp) => {
                 Reply::Status(MilvusError::plain(self.to_string()).retry())
@@ -98,9 +98,16 @@ impl Failure {
     }
 }
 
-/// Milvus passes its client's errors on as they are; repeating the call is right for all.
-fn of_queue(error: &QueueError) -> MilvusError {
-    MilvusError::plain(error.to_string())
+/// Milvus passes its client's errors on as they are, after minutes in which the call waits. Here the
+/// call ends within seconds, and proxies repeat by themselves what is told to be worth it: for their
+/// users it waits all the same.
+fn of_queue(error: &QueueError) -> Reply {
+    let told = MilvusError::plain(error.to_string());
+    match error {
+        QueueError::Unreachable { .. } => Reply::Status(told.retry()),
+        QueueError::None(_) | QueueError::Refused { .. } => Reply::Status(told),
+        QueueError::Purged => Reply::PushAway,
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +141,22 @@ mod tests {
         check(NoIds::UsedUp, 65535, "can not get timestamp", true);
         check(NoIds::CountZero, 65535, "tso count should be positive", false);
         check(Failure::NoAnswer, 2, "service unavailable: no answer from etcd in time", true);
+        let address = || "here:9092".to_owned();
+        let (queue, reason) = ("kafka", "no route".to_owned());
+        let away = QueueError::Unreachable { queue, address: address(), reason };
+        check(away, 65535, "message queue kafka at here:9092 does not answer: no route", true);
+        let (channel, reason) = ("dml".to_owned(), "too large".to_owned());
+        let refused = QueueError::Refused { queue, address: address(), channel, reason };
+        let words = "message queue kafka at here:9092 refuses messages of dml: too large";
+        check(refused, 65535, words, false);
+        check(QueueError::None("none".to_owned()), 65535, "no message queue: none", false);
         check(Failure::Full(10_240), 4, "request limit exceeded[limit=10240]", true);
     }
 
     #[test]
     fn whoever_asks_a_deposed_one_is_sent_away_and_never_told_to_stay() {
         assert_eq!(Failure::NoTerm.reply(), Reply::PushAway);
+        assert_eq!(Failure::Queue(QueueError::Purged).reply(), Reply::PushAway);
         assert_eq!(Failure::NotServing(NotServing::Ended(Epoch(5))).reply(), Reply::PushAway);
         assert_eq!(Failure::of_write(&WriteError::Deposed(Epoch(5))).reply(), Reply::PushAway);
         assert_eq!(Failure::NotServing(NotServing::Unproven(Epoch(5))).reply(), Reply::NotReady);

@@ -120,6 +120,11 @@ impl RealCluster {
         &self.broker
     }
 
+    /// The broker, to kill it and run it again.
+    pub fn broker_mut(&mut self) -> &mut Broker {
+        &mut self.broker
+    }
+
     /// A real rootcoord on the etcd at `endpoints`, below `root`, active-standby on. Its
     /// session's time to live is what Milvus ships: 30 s, unless set.
     pub fn rootcoord(&self, endpoints: &[String], root: &str) -> Plan {

@@ -177,6 +177,30 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
+    /// Does something while it stands still nine tenths of the time, as a server with long pauses
+    /// of its garbage collector or a stalling disk does.
+    ///
+    /// # Panics
+    /// As [`freeze`](Self::freeze).
+    pub async fn while_slow<T>(&self, work: impl Future<Output = T>) -> T {
+        const STILL: Duration = Duration::from_millis(900);
+        const AT_WORK: Duration = Duration::from_millis(100);
+        let slow = async {
+            loop {
+                self.freeze().await;
+                tokio::time::sleep(STILL).await;
+                self.thaw();
+                tokio::time::sleep(AT_WORK).await;
+            }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            () = slow => unreachable!("it has no end"),
+        };
+        self.thaw();
+        done
+    }
+
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<Exit> {
         *self.exit.borrow()

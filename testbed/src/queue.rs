@@ -1,6 +1,13 @@
 //! Which message queue a real Milvus runs on.
 
-use crate::{kafka::Kafka, oracle::Oracle, process::Usage, pulsar::Pulsar};
+use std::time::Instant;
+
+use crate::{
+    kafka::Kafka,
+    oracle::Oracle,
+    process::{Process, Usage},
+    pulsar::Pulsar,
+};
 
 /// The kinds of message queues that a cluster can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +50,14 @@ impl Broker {
         }
     }
 
+    /// `host:port` of it.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Kafka(kafka) => kafka.brokers(),
+            Self::Pulsar(pulsar) => pulsar.url().replace("pulsar://", ""),
+        }
+    }
+
     /// The keys of `milvus.yaml` with which it is used.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let kind = ("mq.type", self.name().to_owned());
@@ -61,6 +76,73 @@ impl Broker {
         match self {
             Self::Kafka(kafka) => kafka.usage(),
             Self::Pulsar(pulsar) => pulsar.usage(),
+        }
+    }
+
+    /// See [`Kafka::kill`] and [`Pulsar::kill`].
+    ///
+    /// # Panics
+    /// As those.
+    pub async fn kill(&mut self) -> Instant {
+        match self {
+            Self::Kafka(kafka) => kafka.kill().await,
+            Self::Pulsar(pulsar) => pulsar.kill().await,
+        }
+    }
+
+    /// See [`Kafka::run`] and [`Pulsar::run`].
+    ///
+    /// # Panics
+    /// As those.
+    pub async fn run(&mut self) {
+        match self {
+            Self::Kafka(kafka) => kafka.run().await,
+            Self::Pulsar(pulsar) => pulsar.run().await,
+        }
+    }
+
+    /// The process, while it runs.
+    pub fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Kafka(kafka) => kafka.process(),
+            Self::Pulsar(pulsar) => pulsar.process(),
+        }
+    }
+
+    /// The bytes of everything in that topic, in its order. Nothing, if there is no such topic.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub async fn payloads(&self, topic: &str) -> Vec<Vec<u8>> {
+        // Pulsar makes a topic for whoever reads it.
+        if !self.has(topic).await {
+            return Vec::new();
+        }
+        match self {
+            Self::Kafka(kafka) => {
+                kafka.messages(topic).await.into_iter().map(|stored| stored.payload).collect()
+            }
+            Self::Pulsar(pulsar) => {
+                pulsar.messages(topic).await.into_iter().map(|stored| stored.payload).collect()
+            }
+        }
+    }
+
+    async fn has(&self, topic: &str) -> bool {
+        match self {
+            Self::Kafka(kafka) => kafka.topics().await.iter().any(|(name, _)| name == topic),
+            Self::Pulsar(pulsar) => pulsar.topics().await.iter().any(|name| name == topic),
+        }
+    }
+
+    /// Deletes a topic, whoever uses it.
+    ///
+    /// # Panics
+    /// When it is not deleted.
+    pub async fn delete(&self, topic: &str) {
+        match self {
+            Self::Kafka(kafka) => kafka.delete(topic).await,
+            Self::Pulsar(pulsar) => pulsar.delete(topic).await,
         }
     }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use milvus_coord::mq::{MESSAGE_TIMEOUT, Message, MessageId, Queue, QueueError};
-use milvus_coord_testbed::process::Process;
 use tokio::{sync::watch, task::JoinSet};
 
 /// On a machine with two slow cores a broker's start takes most of it.
@@ -48,27 +47,6 @@ pub(crate) async fn produce_at_last(queue: &impl Queue, channel: &str, text: &st
             Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
         }
     }
-}
-
-/// Does something while the broker stands still most of the time, as one with long pauses of
-/// its garbage collector or a stalling disk does.
-pub(crate) async fn with_a_slow_broker<T>(broker: &Process, work: impl Future<Output = T>) -> T {
-    const STILL: Duration = Duration::from_millis(900);
-    const AT_WORK: Duration = Duration::from_millis(100);
-    let slow = async {
-        loop {
-            broker.freeze().await;
-            tokio::time::sleep(STILL).await;
-            broker.thaw();
-            tokio::time::sleep(AT_WORK).await;
-        }
-    };
-    let done = tokio::select! {
-        done = work => done,
-        () = slow => unreachable!("it has no end"),
-    };
-    broker.thaw();
-    done
 }
 
 /// How far a producer is.

@@ -6,6 +6,7 @@
 mod faults;
 mod hello;
 mod limits;
+mod outage;
 mod workload;
 
 use milvus_coord_testbed::cluster::Rootcoord;

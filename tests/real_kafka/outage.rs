@@ -4,7 +4,7 @@ use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{kafka::Kafka as Broker, or_skip};
 
 use crate::{
-    queue_traffic::{Place as _, Traffic, message, produce_at_last, with_a_slow_broker},
+    queue_traffic::{Place as _, Traffic, message, produce_at_last},
     support::{Offset, check, client, turn},
 };
 
@@ -68,7 +68,7 @@ async fn a_slow_broker_takes_everything_and_a_deleted_topic_is_made_again() {
     let kafka = client(&broker);
     let mut traffic = Traffic::start(&kafka, "dml");
     traffic.flows().await;
-    with_a_slow_broker(broker.process().unwrap(), traffic.flows()).await;
+    broker.process().unwrap().while_slow(traffic.flows()).await;
     assert!(!traffic.has_failed());
     check(&broker, &traffic.end().await).await;
 

@@ -5,7 +5,7 @@ use milvus_coord::mq::{Queue as _, QueueError, Topics as _};
 use milvus_coord_testbed::{or_skip, pulsar::Pulsar as Broker};
 
 use crate::{
-    queue_traffic::{Traffic, message, produce_at_last, with_a_slow_broker},
+    queue_traffic::{Traffic, message, produce_at_last},
     support::{check, client, open, turn},
 };
 
@@ -25,7 +25,7 @@ async fn whatever_a_broker_does_nothing_acknowledged_is_lost_and_nothing_purged_
     let mut traffic = Traffic::start(&pulsar, "dml");
     traffic.flows().await;
     let process = broker.process().unwrap();
-    with_a_slow_broker(process, traffic.flows()).await;
+    process.while_slow(traffic.flows()).await;
     assert!(!traffic.has_failed());
 
     // What it takes late comes before what is given later.

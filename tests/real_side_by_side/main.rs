@@ -10,6 +10,7 @@
 mod calls;
 mod differences;
 mod fields;
+mod outage;
 mod peers;
 mod quotas;
 mod reading;

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use milvus_coord_testbed::{kafka::Stored, oracle::Oracle, progress::Progress};
+use milvus_coord_testbed::{oracle::Oracle, progress::Progress, queue::Queue};
 use milvus_proto::etcd::{CollectionInfo, CollectionState, PartitionInfo, PartitionState};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     calls, fields, quotas, reading,
@@ -54,6 +54,9 @@ pub(crate) fn served() -> Vec<String> {
     fields::methods().into_iter().filter(|name| !NOT_YET.contains(&name.as_str())).collect()
 }
 
+/// One run at a time: each has two brokers.
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Runs once for all tests of the program.
 ///
 /// # Errors
@@ -65,6 +68,7 @@ pub(crate) async fn report() -> Result<&'static Report, String> {
     static REPORT: OnceCell<Result<Report, String>> = OnceCell::const_new();
     let oracle = Oracle::find()?;
     let run = || async move {
+        let _turn = TURN.lock().await;
         // A panic is told to every test, and by one run.
         tokio::task::JoinSet::from_iter([run(oracle)])
             .join_next()
@@ -105,7 +109,7 @@ async fn run(oracle: Oracle) -> Report {
 
 async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
     let progress = Progress::of(&format!("{kind:?}"));
-    let mut side = Side::start(kind, oracle).await;
+    let mut side = Side::start(kind, Queue::Kafka, oracle).await;
     progress.say("serves");
     let mut answers = Vec::new();
     for call in sequence {
@@ -146,7 +150,7 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
         ],
         Kind::Ours => &[],
     };
-    let standby = side.standby(settings).await;
+    let standby = side.standby(kind.other(), settings).await;
     let mut told_by_standby = Transcript::default();
     for method in served().iter().filter(|method| *method != "GetMetrics") {
         let fields = standby.answer(method, &[], Bytes::new()).await;
@@ -161,7 +165,7 @@ async fn one(kind: Kind, oracle: &Oracle, sequence: &[calls::Call]) -> Told {
 }
 
 /// The newest value of each collection that was ever stored.
-fn stored<'a, M: prost::Message + Default>(
+pub(crate) fn stored<'a, M: prost::Message + Default>(
     keys: &'a [(String, Vec<u8>)],
     prefix: &'a str,
 ) -> impl Iterator<Item = (&'a str, M)> {
@@ -172,7 +176,7 @@ fn stored<'a, M: prost::Message + Default>(
     keys.iter().filter_map(below)
 }
 
-const COLLECTIONS: &str = "by-dev/meta/root-coord/database/collection-info/";
+pub(crate) const COLLECTIONS: &str = "by-dev/meta/root-coord/database/collection-info/";
 const PARTITIONS: &str = "by-dev/meta/root-coord/partitions/";
 
 /// The ids of all collections, also of those that are gone.
@@ -218,8 +222,8 @@ async fn settle(side: &Side) {
     side.asked("the policy", |heard| heard.method == "RefreshPolicyInfoCache").await;
 }
 
-fn is_drop_of(id: i64) -> impl Fn(&Stored) -> bool {
-    move |message| topics::is_drop_of(message, id)
+fn is_drop_of(id: i64) -> impl Fn(&[u8]) -> bool {
+    move |payload| topics::is_drop_of(payload, id)
 }
 
 /// The real one waits for twenty minutes before it asks datacoord for the first time.

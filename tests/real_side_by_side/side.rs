@@ -15,6 +15,7 @@ use milvus_coord_testbed::{
     instance::{Instance, Plan},
     kafka::Stored,
     oracle::{Oracle, RealCluster},
+    queue::{Broker, Queue},
     session::Sessions,
 };
 use milvus_proto::{
@@ -136,8 +137,9 @@ impl Member {
 
 impl Side {
     /// Starts everything, and waits until the rootcoord serves.
-    pub(crate) async fn start(kind: Kind, oracle: &Oracle) -> Self {
-        let (etcd, cluster, peers) = tokio::join!(Etcd::single(), RealCluster::start(oracle), Peers::start());
+    pub(crate) async fn start(kind: Kind, queue: Queue, oracle: &Oracle) -> Self {
+        let (etcd, cluster, peers) =
+            tokio::join!(Etcd::single(), RealCluster::on(queue, oracle), Peers::start());
         let etcd = etcd.expect("an etcd");
         let mut store = etcd.client().await.expect("a client of etcd");
         for (key, value) in peers.sessions() {
@@ -160,10 +162,11 @@ impl Side {
     /// What stands for the same on both sides, though it is not the same.
     pub(crate) fn replacements(&self) -> Vec<(String, String)> {
         let etcd = self.etcd.endpoint(0).replace("http://", "");
+        let broker = self.broker();
         vec![
             (self.active.instance.address(), "<address>".to_owned()),
             (etcd, "<etcd>".to_owned()),
-            (self.cluster.kafka().brokers(), "<kafka>".to_owned()),
+            (broker.address(), format!("<{}>", broker.name())),
         ]
     }
 
@@ -173,8 +176,7 @@ impl Side {
         for (method, refusal) in &call.refusals {
             self.peers.refuse(method, refusal.clone());
         }
-        let request = (call.request)(&self.peers);
-        let mut answer = self.active.answer(call.method, &call.headers, request).await;
+        let mut answer = self.answer(call).await;
         self.peers.relent();
         let process = &self.active.instance.process;
         let gone = answer.iter().any(|(_, value)| value.contains("transport error"));
@@ -187,6 +189,11 @@ impl Side {
         let mut sections = vec![Section::new(call.label.clone(), answer)];
         sections.extend(labelled(&format!("{}: ", call.label), heard));
         sections.into_iter().map(|section| section.at(&call.label)).collect()
+    }
+
+    /// Makes a call, and tells what the answer is.
+    pub(crate) async fn answer(&self, call: &Call) -> Vec<Field> {
+        self.active.answer(call.method, &call.headers, (call.request)(&self.peers)).await
     }
 
     /// Keeps those that no call led to, and returns the others.
@@ -273,16 +280,26 @@ impl Side {
     }
 
     /// Waits until a topic holds a message that is so.
-    pub(crate) async fn message(&self, topic: &str, what: &str, is_it: impl Fn(&Stored) -> bool) {
+    pub(crate) async fn message(&self, topic: &str, what: &str, is_it: impl Fn(&[u8]) -> bool) {
         let deadline = Instant::now() + SOON;
-        while !self.cluster.kafka().messages(topic).await.iter().any(&is_it) {
+        while !self.broker().payloads(topic).await.iter().any(|payload| is_it(payload)) {
             assert!(Instant::now() < deadline, "{topic}: no {what} in time");
         }
     }
 
-    /// A rootcoord of the other kind that waits for its turn.
-    pub(crate) async fn standby(&self, settings: &[(&str, &str)]) -> Member {
-        let plan = plan(self.kind.other(), &self.oracle, &self.cluster, &self.etcd, self.run.path());
+    /// The message queue.
+    pub(crate) fn broker(&self) -> &Broker {
+        self.cluster.broker()
+    }
+
+    /// The message queue, to kill it and run it again.
+    pub(crate) fn broker_mut(&mut self) -> &mut Broker {
+        self.cluster.broker_mut()
+    }
+
+    /// A rootcoord that waits for its turn.
+    pub(crate) async fn standby(&self, kind: Kind, settings: &[(&str, &str)]) -> Member {
+        let plan = plan(kind, &self.oracle, &self.cluster, &self.etcd, self.run.path());
         let plan = settings.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
         let standby = Member::start(plan);
         standby.instance.standby().await;
@@ -310,6 +327,17 @@ impl Side {
         self.active = standby;
     }
 
+    /// Kills the active one; waits until `standby`, of our kind, serves in its place, which it does
+    /// within `limit` after that. The proxy reports to it then.
+    pub(crate) async fn kill(&mut self, standby: Member, limit: Duration) {
+        let killed = self.active.instance.kill().await;
+        let served = standby.instance.serves(limit).await;
+        assert!(served - killed < limit, "{:?}", served - killed);
+        self.reporter.abort_all();
+        self.active = standby;
+        self.report();
+    }
+
     /// The active one.
     pub(crate) fn active(&self) -> &Member {
         &self.active
@@ -327,11 +355,10 @@ fn plan(kind: Kind, oracle: &Oracle, cluster: &RealCluster, etcd: &Etcd, run: &P
         Kind::Ours => Plan::rootcoord(Path::new(env!("CARGO_BIN_EXE_milvus-coord")), &etcd.endpoints(), ROOT)
             .named("our rootcoord")
             .environment("MILVUSCONF", configuration.display())
-            .set("mq.type", "kafka")
-            .set("kafka.brokerList", cluster.kafka().brokers())
             .set("common.activeStandby.runDirectory", run.display())
             .set("common.activeStandby.leaseSeconds", LEASE),
     };
+    let plan = cluster.broker().settings().iter().fold(plan, |plan, (key, value)| plan.set(key, value));
     let plan = LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value));
     quotas::LIMITS.iter().fold(plan, |plan, (key, value)| plan.set(key, value))
 }

@@ -18,14 +18,19 @@ use crate::{
 pub(crate) type Topics = BTreeMap<String, Vec<Stored>>;
 
 /// What a message says it is.
-fn base(message: &Stored) -> MsgBase {
-    MsgHeader::decode(message.payload.as_slice()).ok().and_then(|header| header.base).unwrap_or_default()
+fn base(payload: &[u8]) -> MsgBase {
+    MsgHeader::decode(payload).ok().and_then(|header| header.base).unwrap_or_default()
+}
+
+/// The time of a tick, if it is one.
+pub(crate) fn tick(payload: &[u8]) -> Option<u64> {
+    let base = base(payload);
+    (base.msg_type() == MsgType::TimeTick).then_some(base.timestamp)
 }
 
 /// Whether it says that a collection, or a partition of that id, is gone.
-pub(crate) fn is_drop_of(message: &Stored, id: i64) -> bool {
-    let payload = message.payload.as_slice();
-    match base(message).msg_type() {
+pub(crate) fn is_drop_of(payload: &[u8], id: i64) -> bool {
+    match base(payload).msg_type() {
         MsgType::DropCollection => {
             DropCollectionRequest::decode(payload).is_ok_and(|drop| drop.collection_id == id)
         }
@@ -38,8 +43,8 @@ pub(crate) fn is_drop_of(message: &Stored, id: i64) -> bool {
 
 /// What a message is, in a few words.
 fn title(message: &Stored) -> String {
-    let kind = base(message).msg_type();
     let payload = message.payload.as_slice();
+    let kind = base(payload).msg_type();
     let id = match kind {
         MsgType::CreateCollection => CreateCollectionRequest::decode(payload).ok().map(|it| it.collection_id),
         MsgType::DropCollection => DropCollectionRequest::decode(payload).ok().map(|it| it.collection_id),
@@ -68,7 +73,7 @@ pub(crate) fn sections(topics: &Topics, names: &mut Names) -> Vec<Section> {
     let mut strangers = 0;
     for (topic, messages) in topics {
         let (ticks, others): (Vec<&Stored>, Vec<&Stored>) =
-            messages.iter().partition(|message| base(message).msg_type() == MsgType::TimeTick);
+            messages.iter().partition(|message| tick(&message.payload).is_some());
         if let Some(section) = of_ticks(topic, &ticks) {
             sections.push(names.section(&section));
         }
@@ -91,7 +96,7 @@ pub(crate) fn sections(topics: &Topics, names: &mut Names) -> Vec<Section> {
 }
 
 fn of_message(message: &Stored) -> Vec<Field> {
-    let kind = match base(message).msg_type() {
+    let kind = match base(&message.payload).msg_type() {
         MsgType::CreateCollection => "milvus.proto.msg.CreateCollectionRequest",
         MsgType::DropCollection => "milvus.proto.msg.DropCollectionRequest",
         MsgType::DropPartition => "milvus.proto.msg.DropPartitionRequest",
@@ -106,11 +111,18 @@ fn of_message(message: &Stored) -> Vec<Field> {
     all
 }
 
+/// # Panics
+/// When the ticks among the messages of a topic go back.
+#[track_caller]
+pub(crate) fn assert_rising<'a>(topic: &str, payloads: impl IntoIterator<Item = &'a [u8]>) {
+    let times: Vec<u64> = payloads.into_iter().filter_map(tick).collect();
+    assert!(times.is_sorted(), "{topic}: ticks go back: {times:?}");
+}
+
 /// All ticks of a topic as one: what they have in common.
 fn of_ticks(topic: &str, ticks: &[&Stored]) -> Option<Section> {
     let first = ticks.first()?;
-    let times: Vec<u64> = ticks.iter().map(|tick| base(tick).timestamp).collect();
-    assert!(times.is_sorted_by(|one, next| one <= next), "{topic}: ticks go back: {times:?}");
+    assert_rising(topic, ticks.iter().map(|stored| stored.payload.as_slice()));
     let without_time = |tick: &Stored| -> Vec<Field> {
         of_message(tick).into_iter().filter(|(path, _)| path != "base.timestamp").collect()
     };

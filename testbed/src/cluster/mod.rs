@@ -21,7 +21,7 @@ use crate::{
     oracle::{Oracle, RealCluster},
     process::{Exit, resident},
     progress::Progress,
-    queue::Queue,
+    queue::{Broker, Queue},
     role::Role,
     session::{Session, Sessions},
 };
@@ -220,6 +220,11 @@ impl Cluster {
     /// The etcd.
     pub fn etcd(&self) -> &Etcd {
         &self.etcd
+    }
+
+    /// The message queue, to kill it and run it again.
+    pub fn broker_mut(&mut self) -> &mut Broker {
+        self.real.broker_mut()
     }
 
     /// How long the start took.

@@ -162,7 +162,7 @@ fn wrong_creations() -> Vec<Call> {
     ]
 }
 
-fn has(db: &str, name: &str) -> HasCollectionRequest {
+pub(super) fn has(db: &str, name: &str) -> HasCollectionRequest {
     HasCollectionRequest {
         base: base(MsgType::HasCollection),
         db_name: db.to_owned(),
@@ -276,7 +276,7 @@ fn of_other_times() -> Vec<Call> {
     ]
 }
 
-fn alter(db: &str, name: &str, properties: &[(&str, &str)]) -> AlterCollectionRequest {
+pub(super) fn alter(db: &str, name: &str, properties: &[(&str, &str)]) -> AlterCollectionRequest {
     AlterCollectionRequest {
         base: base(MsgType::AlterCollection),
         db_name: db.to_owned(),
@@ -286,7 +286,7 @@ fn alter(db: &str, name: &str, properties: &[(&str, &str)]) -> AlterCollectionRe
     }
 }
 
-fn rename(db: &str, old: &str, new_db: &str, new: &str) -> RenameCollectionRequest {
+pub(super) fn rename(db: &str, old: &str, new_db: &str, new: &str) -> RenameCollectionRequest {
     RenameCollectionRequest {
         base: base(MsgType::RenameCollection),
         db_name: db.to_owned(),

@@ -12,6 +12,7 @@ mod aliases;
 mod collections;
 mod databases;
 mod itself;
+pub(crate) mod outage;
 mod partitions;
 mod peers;
 mod refused;

@@ -1,11 +1,13 @@
 //! Where ours differs from the real one, and why it shall.
 
 mod answers;
+mod outage;
 mod rereading;
 mod stored;
 
 pub(crate) use self::{
     answers::{answers, standby},
+    outage::outage,
     rereading::{ours_after_real, real_after_ours},
     stored::{keys, messages, peers},
 };
