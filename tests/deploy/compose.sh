@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs docker/compose.yaml as a user would, on the Docker daemon that is there, without a
 # registry: the image is built on Debian packages, and stand-ins for the images of etcd
-# and Kafka are made from a Debian package and Maven's jars. Kills and stops the ACTIVE
+# and Kafka or Pulsar are made from a Debian package and Maven's jars. Kills and stops the ACTIVE
 # one under load, and removes everything again.
 #
 #   cargo build --release -p milvus-coord -p milvus-coord-testbed --bin milvus-coord --example load_client
 #   tests/deploy/compose.sh target/release/milvus-coord target/release/examples/load_client
+#   COMPOSE_PROFILES=pulsar tests/deploy/compose.sh ...     with Pulsar instead of Kafka
 #
 # Needs root, docker, docker-compose or docker compose (if both are there, COMPOSE="docker compose"
 # takes that one) and mmdebstrap. Not part of tests/run.sh: it leaves images behind, and a daemon
@@ -29,6 +30,11 @@ if [ -z "${COMPOSE:-}" ]; then
     ! command -v docker-compose >/dev/null || COMPOSE=docker-compose
 fi
 read -ra COMPOSE <<<"$COMPOSE"
+queue=${COMPOSE_PROFILES:-kafka}
+case $queue in
+kafka | pulsar) ;;
+*) fail "no such queue: $queue" ;;
+esac
 compose() { "${COMPOSE[@]}" -f docker/compose.yaml "$@"; }
 
 scratch=$(mktemp -d)
@@ -51,36 +57,30 @@ say "images"
 docker/image.sh --binary "$binary" --from-packages
 base=milvus-coord-base:bookworm
 setup_etcd
-"$PWD/testbed/oracle/fetch.sh" kafka
-kafka=${MILVUS_COORD_CACHE:-$HOME/.cache/milvus-coord}/kafka-3.7.2/lib
+"$PWD/testbed/oracle/fetch.sh" "$queue"
+jars=$(ls -d "${MILVUS_COORD_CACHE:-$HOME/.cache/milvus-coord}/$queue"-*/lib)
 
-export ETCD_IMAGE=milvus-coord-stand-in/etcd KAFKA_IMAGE=milvus-coord-stand-in/kafka COMPOSE_PROFILES=kafka
-if ! docker image inspect "$ETCD_IMAGE" >/dev/null 2>&1; then
+is_built() { docker image inspect "$1" >/dev/null 2>&1; }
+# stand_in NAME FOLDER: builds the image of that name, unless it is there.
+stand_in() { docker build -q -t "milvus-coord-stand-in/$1" "$2"; }
+
+export ETCD_IMAGE=milvus-coord-stand-in/etcd KAFKA_IMAGE=milvus-coord-stand-in/kafka \
+    PULSAR_IMAGE=milvus-coord-stand-in/pulsar COMPOSE_PROFILES=$queue
+if ! is_built "$ETCD_IMAGE"; then
     mkdir "$scratch/etcd"
     cp "$(command -v etcd)" "$(command -v etcdctl)" "$scratch/etcd/"
     printf 'FROM %s\nCOPY etcd etcdctl /usr/local/bin/\n' "$base" >"$scratch/etcd/Dockerfile"
-    docker build -q -t "$ETCD_IMAGE" "$scratch/etcd"
+    stand_in etcd "$scratch/etcd"
 fi
-if ! docker image inspect "$KAFKA_IMAGE" >/dev/null 2>&1; then
-    mkdir "$scratch/kafka"
-    cp -r "$kafka" "$scratch/kafka/lib"
+if ! is_built milvus-coord-stand-in/java; then
     mmdebstrap --quiet --variant=minbase --include=default-jre-headless \
         --dpkgopt='path-exclude=/usr/share/doc/*' bookworm "$scratch/java.tar"
     docker import "$scratch/java.tar" milvus-coord-stand-in/java >/dev/null
-    cat >"$scratch/kafka/start" <<'END'
-#!/bin/bash
-# As Kafka's own image: KAFKA_A_B=c is the property a.b=c.
-set -eu
-env | sed -n 's/^KAFKA_\([A-Z_]*\)=/\1 /p' | while read -r name value; do
-    printf '%s=%s\n' "$(printf '%s' "$name" | tr 'A-Z_' 'a-z.')" "$value"
-done >/tmp/server.properties
-java -cp '/opt/kafka/lib/*' kafka.tools.StorageTool format --ignore-formatted \
-    -t MkU3OEVBNTcwNTJENDM2Qk -c /tmp/server.properties
-exec java -Xmx512m -cp '/opt/kafka/lib/*' kafka.Kafka /tmp/server.properties
-END
-    chmod +x "$scratch/kafka/start"
-    printf 'FROM milvus-coord-stand-in/java\nCOPY lib /opt/kafka/lib\nCOPY start /\nCMD ["/start"]\n' >"$scratch/kafka/Dockerfile"
-    docker build -q -t "$KAFKA_IMAGE" "$scratch/kafka"
+fi
+if ! is_built "milvus-coord-stand-in/$queue"; then
+    cp -r "tests/deploy/stand-ins/$queue" "$scratch/queue"
+    cp -r "$jars" "$scratch/queue/lib"
+    stand_in "$queue" "$scratch/queue"
 fi
 
 # ---- in the wrong order ----------------------------------------------------------------------
@@ -114,6 +114,18 @@ active() {
     return 1
 }
 
+address_of() { docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+# The ACTIVE one has made the topics of collections.
+has_topics() {
+    case $queue in
+    kafka) docker exec milvus-kafka ls /var/lib/kafka/data | grep -q '^by-dev-rootcoord-dml_0-0$' ;;
+    pulsar)
+        curl -fsS "http://$(address_of milvus-pulsar):8080/admin/v2/persistent/public/default" 2>/dev/null |
+            grep -q '/by-dev-rootcoord-dml_0"'
+        ;;
+    esac
+}
+
 say "the pair without etcd and queue: it waits"
 compose up -d --no-deps rootcoord rootcoord-1
 wait_for 30 waits milvus-rootcoord
@@ -128,12 +140,12 @@ for name in milvus-rootcoord milvus-rootcoord-1; do
 done
 wait_for 30 docker exec milvus-etcd etcdctl --endpoints 127.0.0.1:2379 get by-dev/meta/session/rootcoord >/dev/null
 [ "$(docker exec milvus-rootcoord id -u)" != 0 ] || fail "it runs as root"
+wait_for 120 has_topics
 
 # ---- under load --------------------------------------------------------------------------------
 
-address=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' milvus-etcd):2379
 mkfifo "$scratch/end"
-"$client" --etcd "$address" <"$scratch/end" >"$scratch/seen" &
+"$client" --etcd "$(address_of milvus-etcd):2379" <"$scratch/end" >"$scratch/seen" &
 load=$!
 exec 3>"$scratch/end"
 wait_for 60 grep -q READY "$scratch/seen"
