@@ -7,10 +7,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Inbound, ServerSettings, front::Front};
+use super::{Inbound, ServerSettings, front::Front, gather::Calls};
 use crate::{
     net::{Accept, BoxIo},
-    rpc::link::{CONNECTION_WINDOW, MAX_HEADER_LIST, STREAM_WINDOW, Tasks},
+    rpc::link::{CONNECTION_WINDOW, MAX_HEADER_LIST, STREAM_WINDOW},
 };
 
 /// How long accepting rests when the process has no descriptor left.
@@ -61,7 +61,8 @@ impl Acceptor {
         let front = self.front.clone();
         let service =
             service_fn(move |request: http::Request<Incoming>| front.answer(request.map(Inbound::wire)));
-        let connection = Builder::new(Tasks(self.tasks.clone()))
+        let calls = Calls::default();
+        let connection = Builder::new(calls.clone())
             .timer(TokioTimer::new())
             .max_concurrent_streams(None)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -73,7 +74,7 @@ impl Acceptor {
             .keep_alive_timeout(self.settings.ping_timeout)
             .auto_date_header(false)
             .serve_connection(TokioIo::new(io), service);
-        let (stop, kill) = (self.stop.clone(), self.kill.clone());
+        let (stop, kill, tasks) = (self.stop.clone(), self.kill.clone(), self.tasks.clone());
         async move {
             let mut connection = pin!(connection);
             let mut stopped = pin!(stop.cancelled_owned());
@@ -83,7 +84,7 @@ impl Acceptor {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                connection.as_mut().poll(cx)
+                calls.poll(connection.as_mut(), &tasks, cx)
             });
             if let Some(Err(error)) = kill.run_until_cancelled(served).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");

@@ -9,6 +9,7 @@
 mod accept;
 mod descriptors;
 mod front;
+mod gather;
 mod health;
 mod inbound;
 mod reflection;
