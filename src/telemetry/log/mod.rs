@@ -27,26 +27,22 @@ use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tracing::Dispatch;
-use tracing_subscriber::{
-    EnvFilter, Registry,
-    layer::{Layer, SubscriberExt},
-    reload,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::{Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
+use self::{
+    call::Levels,
+    destination::{Condition, Stream, stderr},
+    file::{Retention, RotatedFile},
+    layer::LogLayer,
+    line::Formatter,
+    spool::Spool,
+};
 pub use self::{
     call::call_span,
     duration::GoDuration,
     layer::Chain,
     level::{LogLevel, UnknownLevel},
     line::LogFormat,
-};
-use self::{
-    destination::{Condition, Stream, stderr},
-    file::{Retention, RotatedFile},
-    layer::LogLayer,
-    line::Formatter,
-    spool::Spool,
 };
 use crate::{
     clock::Clock,
@@ -147,8 +143,9 @@ pub fn start(
         destinations.push(spool);
     }
     let layer = LogLayer { formatter, clock, destinations: destinations.clone() };
-    let (filter, reload) = reload::Layer::new(call::filter(settings.level, settings.libraries));
-    let dispatch = Dispatch::new(Registry::default().with(layer.with_filter(filter)));
+    let (filter, reload) = reload::Layer::new(Levels::new(settings.level, settings.libraries));
+    // Before the layer and not around it: what is not written then costs no span either.
+    let dispatch = Dispatch::new(Registry::default().with(filter).with(layer));
     let handle = LogHandle {
         inner: Arc::new(Inner {
             level: Mutex::new(settings.level),
@@ -211,7 +208,7 @@ impl fmt::Debug for LogGuard {
 struct Inner {
     level: Mutex<LogLevel>,
     libraries: LogLevel,
-    reload: reload::Handle<EnvFilter, Registry>,
+    reload: reload::Handle<Levels, Registry>,
     named: Option<(Role, Arc<Spool>)>,
 }
 
@@ -231,7 +228,7 @@ impl LogHandle {
     pub fn set_level(&self, level: LogLevel) {
         let mut current = self.inner.level.lock();
         // Fails only when the log is gone, and with it the question.
-        if self.inner.reload.reload(call::filter(level, self.inner.libraries)).is_ok() {
+        if self.inner.reload.reload(Levels::new(level, self.inner.libraries)).is_ok() {
             *current = level;
         }
     }

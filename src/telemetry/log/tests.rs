@@ -36,6 +36,16 @@ fn lines_of_events() {
 }
 
 #[test]
+fn spans_below_the_level_are_not_kept() {
+    let lines = lines_of(LogLevel::Info, || {
+        assert!(tracing::debug_span!(target: "h2::proto", "Connection").is_disabled());
+        assert!(tracing::debug_span!("own").is_disabled());
+        error_span!("call", method = "AllocTimestamp").in_scope(|| info!("kept"));
+    });
+    assert_eq!(lines, ["[INFO] [kept] [method=AllocTimestamp]"]);
+}
+
+#[test]
 fn the_trace_id_stands_first() {
     let lines = lines_of(LogLevel::Info, || {
         let outer =
