@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds milvus-coord and its benchmarks in release mode, fetches
+# Installs what is missing, builds milvus-coord as it is shipped and its benchmarks, fetches
 # what they need into the cache unless it is there (the real Milvus and Kafka; for a cluster
 # pymilvus, too), and runs:
 #
@@ -21,7 +21,7 @@ pair | cluster)
 esac
 setup_check 2000 6000
 setup_build
-cargo build --release --quiet -p milvus-coord -p milvus-coord-bench
+cargo build --locked --profile dist --quiet -p milvus-coord -p milvus-coord-bench
 case "$program $* " in
 *" --help "* | *" -h "*) ;;
 cluster-bench*)
@@ -29,10 +29,14 @@ cluster-bench*)
     setup_oracle
     setup_pymilvus
     ;;
-*" --without-real "*) setup_etcd ;;
+*" --without-real "*)
+    setup_etcd
+    setup_load
+    ;;
 *)
     setup_etcd
+    setup_load
     testbed/oracle/fetch.sh all
     ;;
 esac
-exec "${CARGO_TARGET_DIR:-target}/release/$program" "$@"
+exec "${CARGO_TARGET_DIR:-target}/dist/$program" "$@"

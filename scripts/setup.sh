@@ -302,6 +302,9 @@ setup_faults() {
     [ ${#packages[@]} -eq 0 ] || setup_packages "${packages[@]}"
 }
 
+# h2load, whose calls the benchmark counts.
+setup_load() { command -v h2load >/dev/null || setup_packages nghttp2-client; }
+
 # The real Milvus 2.3.5, and the Kafka and Pulsar without one of which it does not get ready.
 setup_oracle() {
     local packages=()

@@ -2,6 +2,7 @@
 //! run on one machine.
 
 mod collections;
+mod h2load;
 mod idle;
 mod options;
 mod probe;
@@ -47,7 +48,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 Measure::Kill => takeover::kill(side, options, &mut report).await,
                 Measure::Term => takeover::term(side, options, &mut report).await,
                 Measure::Collections => collections::takeover(side, options, &mut report).await?,
-                Measure::Throughput => throughput::measure(side, options, &mut report).await,
+                Measure::Throughput => throughput::measure(side, options, &mut report).await?,
                 Measure::Memory => idle::measure(side, options, &mut report).await,
             }
         }

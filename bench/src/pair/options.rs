@@ -14,6 +14,9 @@ use milvus_coord_bench::options::Shared;
 /// AllocTimestamp that the new instance answers with a value. One caller asks it
 /// without pause, over a connection that it already has, with the server id that it
 /// expects there: half a millisecond after each refusal it asks again.
+///
+/// Timestamps under load are asked for by h2load (package nghttp2-client), which takes less of
+/// the processors that it shares with the server than other callers do.
 #[derive(Debug, Parser)]
 #[command(name = "pair-bench", version)]
 pub(crate) struct Options {
