@@ -2,7 +2,8 @@
 //! cut off), and gone with the test, however it ends.
 //!
 //! * [`etcd`]: real etcd servers; [`instance`]: coordinators, ours or the real ones.
-//! * [`bed`]: an etcd with instances on it; [`audit`]: etcd's whole history, checked.
+//! * [`bed`]: an etcd with instances on it; [`audit`]: etcd's whole history, checked; [`keys`]:
+//!   what stands there, waited for.
 //! * [`kafka`], [`pulsar`]: message queues; [`queue`]: either.
 //! * [`cluster`]: a whole Milvus; [`python`]: its users, as programs;
 //!   [`progress`]: where such long tests are.
@@ -27,6 +28,7 @@ pub mod history;
 pub mod http;
 pub mod instance;
 pub mod kafka;
+pub mod keys;
 mod leash;
 pub mod load;
 pub mod log;

@@ -1,6 +1,9 @@
 //! Past takeovers, kept for operators.
 
-use milvus_coord_testbed::bed::{Bed, ROOT};
+use milvus_coord_testbed::{
+    bed::{Bed, ROOT},
+    keys,
+};
 use serde_json::Value;
 
 use crate::{
@@ -14,17 +17,11 @@ async fn takeovers(bed: &Bed, arguments: &[&str]) -> Vec<Value> {
 
 /// The history once it has that many takeovers: they are added after their terms have begun to serve.
 async fn wait_for(bed: &Bed, many: usize) -> Vec<Value> {
-    let waiting = async {
-        loop {
-            let found = takeovers(bed, &[]).await;
-            if found.len() >= many {
-                return found;
-            }
-            // Only a command can be asked, and each takes its time.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("not {many} takeovers"))
+    let is_takeover = |(_, value): &keys::Pair| !value.starts_with(b"[\"garbage");
+    let enough = |pairs: &[keys::Pair]| pairs.iter().filter(|pair| is_takeover(pair)).count() >= many;
+    let prefix = format!("{ROOT}/kv/milvus-coord/history/rootcoord/");
+    keys::wait(&bed.store().await, &prefix, "takeovers", SOON, enough).await;
+    takeovers(bed, &[]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use milvus_coord_testbed::{bed::Bed, http, instance::Instance, load::Load};
+use milvus_coord_testbed::{
+    bed::{Bed, ROOT},
+    http,
+    instance::Instance,
+    keys,
+    load::Load,
+};
 use serde_json::Value;
 
 use crate::{
@@ -78,15 +84,8 @@ async fn a_pause_that_is_forgotten_ends_by_itself_even_when_the_key_is_long_gone
     // By its own clock, whatever etcd does about the lease.
     assert!(served - began >= Duration::from_secs(10), "{:?}", served - began);
     assert_eq!(bed.audit().await.len(), 2, "one takeover");
-    let key = format!("{}/kv/milvus-coord/pause/rootcoord", milvus_coord_testbed::bed::ROOT);
-    let mut store = bed.store().await;
-    let gone = async {
-        while !store.get(key.as_str(), None).await.unwrap().kvs().is_empty() {
-            // A lease of etcd can only be looked at.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(SOON, gone).await.expect("etcd removes it");
+    let key = format!("{ROOT}/kv/milvus-coord/pause/rootcoord");
+    keys::wait(&bed.store().await, &key, "the end of the key's lease", SOON, <[_]>::is_empty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +127,7 @@ async fn garbage_in_the_place_of_a_pause_keeps_nobody_from_taking_over() {
     let bed = Bed::new(PROGRAM).await;
     let plan = |name| bed.plan(name).set(LEASE, LONG_LEASE);
     let (first, second) = bed.pair_of(plan("first"), plan("second")).await;
-    let key = format!("{}/kv/milvus-coord/pause/rootcoord", milvus_coord_testbed::bed::ROOT);
+    let key = format!("{ROOT}/kv/milvus-coord/pause/rootcoord");
     bed.store().await.put(key, "for ever", None).await.unwrap();
     second.says("pause in etcd can not be read", SOON).await;
     first.kill().await;

@@ -14,6 +14,7 @@ use milvus_coord_testbed::{
     etcd::Etcd,
     instance::{Instance, Plan},
     kafka::Stored,
+    keys,
     oracle::{Oracle, RealCluster},
     queue::{Broker, Queue},
     session::Sessions,
@@ -251,22 +252,8 @@ impl Side {
 
     /// Waits until a key has a value that is so.
     pub(crate) async fn key(&self, key: &str, is_it: impl Fn(&[u8]) -> bool) {
-        let mut store = self.store.clone();
-        let wait = async {
-            let found = store.get(key, None).await.expect("etcd answers");
-            if found.kvs().first().is_some_and(|kv| is_it(kv.value())) {
-                return;
-            }
-            let from = found.header().expect("a header").revision() + 1;
-            let options = etcd_client::WatchOptions::new().with_start_revision(from);
-            let mut changes = store.watch(key, Some(options)).await.expect("etcd watches");
-            while let Some(change) = changes.message().await.expect("etcd watches") {
-                if change.events().iter().filter_map(etcd_client::Event::kv).any(|kv| is_it(kv.value())) {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{key} in time"));
+        let is_there = |pairs: &[keys::Pair]| pairs.iter().any(|(found, value)| found == key && is_it(value));
+        keys::wait(&self.store, key, key, SOON, is_there).await;
     }
 
     /// Every message, by topic.
