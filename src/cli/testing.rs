@@ -13,7 +13,10 @@ use milvus_proto::{
     rootcoord::root_coord_server::{RootCoord, RootCoordServer},
 };
 use parking_lot::Mutex;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -159,9 +162,11 @@ impl Peer for Served {
     }
 }
 
-/// A port on which nothing listens.
-pub(super) async fn closed_port() -> String {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+/// A port on which nothing listens, and which nobody else is given while the socket lives.
+pub(super) fn closed_port() -> (String, TcpSocket) {
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    (bound.local_addr().unwrap().to_string(), bound)
 }
 
 /// Sessions in a real etcd.

@@ -110,7 +110,7 @@ async fn instances_are_asked_in_their_own_tongue() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_unreachable() {
-    let closed = closed_port().await;
+    let (closed, _bound) = closed_port();
     assert_eq!(
         asked(closed.clone(), LIMIT).await,
         (

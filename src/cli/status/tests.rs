@@ -51,7 +51,7 @@ async fn instances_that_do_not_answer_hold_up_nobody() {
     // The kernel takes the connection of a frozen process, too.
     let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let frozen_at = frozen.local_addr().unwrap().to_string();
-    let gone_at = closed_port().await;
+    let (gone_at, _bound) = closed_port();
     let alive = Fake::start(Script::own(said(3, Phase::Standby))).await;
     cluster.register(&own_session(1, gone_at.clone()), true).await;
     cluster.register(&own_session(2, frozen_at.clone()), false).await;
@@ -110,7 +110,7 @@ async fn a_lease_that_ended_is_over_and_one_that_lives_is_not() {
 
 #[tokio::test]
 async fn an_etcd_that_can_not_be_reached_is_an_error_that_names_it() {
-    let endpoint = closed_port().await;
+    let (endpoint, _bound) = closed_port();
     let settings = crate::etcd::settings::EtcdSettings::new([endpoint.clone()]);
     let etcd = Etcd::new(settings, dial(), Arc::new(crate::clock::SystemClock)).unwrap();
     let options = StatusOptions { etcd_limit: Duration::from_millis(300), ..patient() };

@@ -173,7 +173,7 @@ async fn one_that_was_not_asked_is_told_from_one_that_has_not_answered() {
     );
     arrived.await.unwrap();
 
-    let gone = closed_port().await;
+    let (gone, _bound) = closed_port();
     cluster.register(&testing::own_session(4, gone.clone()), true).await;
     assert_eq!(
         run(&cluster, None).await,

@@ -213,7 +213,8 @@ async fn a_stream_of_cancelled_calls_does_not_cost_the_connection() {
     assert!(link.is_open());
     node.standing.send_replace(ACTIVE);
     RootCoordClient::new(link).create_database(to(Some(7), create("fine"))).await.unwrap();
-    assert_eq!(node.toy.created.lock().last().unwrap(), "fine");
+    // In no order: one that was held may go on before it is known that its caller has given up.
+    assert!(node.toy.created.lock().iter().any(|name| name == "fine"));
 }
 
 #[tokio::test]
