@@ -51,8 +51,8 @@ impl Levels {
 impl<S: Subscriber> Layer<S> for Levels {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         let interest = Layer::<S>::register_callsite(&self.0, metadata);
-        // The wishes of calls are about own lines. The HTTP/2 library has a line for every frame: asking
-        // each time whether it is wished for costs a timestamp more than its making.
+        // The wishes of calls are about own lines. The HTTP/2 library has a line for every frame,
+        // and it would be asked each time whether one is wished for.
         let is_own = metadata.target().starts_with(OWN_TARGET);
         if interest.is_sometimes() && !is_own { Interest::never() } else { interest }
     }
