@@ -110,3 +110,45 @@ impl Clock for SystemClock {
         SystemTime::now().into()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A clock for tests.
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Both clocks stand where they are put.
+    #[derive(Debug, Default)]
+    pub(crate) struct Hand {
+        elapsed: Mutex<Duration>,
+        booted: UnixNanos,
+    }
+
+    impl Hand {
+        /// The machine was booted at this time.
+        pub(crate) fn booted(booted: UnixNanos) -> Self {
+            Self { elapsed: Mutex::default(), booted }
+        }
+
+        /// So long after boot.
+        pub(crate) fn set(&self, since_boot: Duration) {
+            *self.elapsed.lock() = since_boot;
+        }
+
+        pub(crate) fn advance(&self, by: Duration) {
+            *self.elapsed.lock() += by;
+        }
+    }
+
+    impl Clock for Hand {
+        fn boot(&self) -> BootInstant {
+            BootInstant::from_boot(*self.elapsed.lock())
+        }
+
+        fn wall(&self) -> UnixNanos {
+            self.booted + *self.elapsed.lock()
+        }
+    }
+}

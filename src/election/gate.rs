@@ -251,40 +251,24 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use parking_lot::Mutex;
 
     use super::*;
-    use crate::clock::UnixNanos;
+    use crate::clock::testing::Hand;
 
     const W: Duration = Duration::from_millis(100);
     const HOLD: Duration = Duration::from_secs(1);
 
-    #[derive(Debug, Default)]
-    struct Hands(Mutex<BootInstant>);
-
-    impl Hands {
-        fn set(&self, millis: u64) {
-            *self.0.lock() = at(millis);
-        }
-    }
-
-    impl Clock for Hands {
-        fn boot(&self) -> BootInstant {
-            *self.0.lock()
-        }
-
-        fn wall(&self) -> UnixNanos {
-            UnixNanos(0)
-        }
+    fn since_boot(millis: u64) -> Duration {
+        Duration::from_secs(100) + Duration::from_millis(millis)
     }
 
     fn at(millis: u64) -> BootInstant {
-        BootInstant::from_boot(Duration::from_secs(100) + Duration::from_millis(millis))
+        BootInstant::from_boot(since_boot(millis))
     }
 
-    fn gate(strict: bool) -> (Gate, Arc<Hands>) {
-        let clock = Arc::new(Hands::default());
-        clock.set(0);
+    fn gate(strict: bool) -> (Gate, Arc<Hand>) {
+        let clock = Arc::new(Hand::default());
+        clock.set(since_boot(0));
         let settings = GateSettings { proof_window: W, strict, rules: Rules::default() };
         let gate = Gate::new(Epoch(61), settings, Arc::clone(&clock) as Arc<dyn Clock>);
         gate.lease_valid_until(at(5000));
@@ -296,7 +280,7 @@ mod tests {
         let (gate, clock) = gate(false);
         assert!(!gate.is_open());
         gate.proven(at(0));
-        clock.set(99);
+        clock.set(since_boot(99));
         assert_eq!(gate.admit(at(99), HOLD).now_or_never(), Some(Ok(())));
     }
 
@@ -304,7 +288,7 @@ mod tests {
     async fn an_old_proof_makes_calls_wait_for_a_new_one() {
         let (gate, clock) = gate(false);
         gate.proven(at(0));
-        clock.set(100);
+        clock.set(since_boot(100));
         let mut waiting = Box::pin(gate.admit(at(100), HOLD));
         assert_eq!(waiting.as_mut().now_or_never(), None);
         gate.proof_wanted().now_or_never().expect("the prover is woken");
@@ -334,7 +318,7 @@ mod tests {
         let (gate, clock) = gate(false);
         gate.proven(at(4990));
         gate.excuse_until(at(9999));
-        clock.set(5000);
+        clock.set(since_boot(5000));
         assert!(!gate.is_open());
         gate.lease_valid_until(at(9000));
         assert!(gate.is_open());
@@ -345,9 +329,9 @@ mod tests {
         let (gate, clock) = gate(false);
         gate.proven(at(0));
         gate.excuse_until(at(600));
-        clock.set(599);
+        clock.set(since_boot(599));
         assert!(gate.is_open());
-        clock.set(600);
+        clock.set(since_boot(600));
         assert!(!gate.is_open());
     }
 
@@ -364,7 +348,7 @@ mod tests {
     async fn a_damaging_answer_waits_for_a_proof_sent_after_it() {
         let (gate, clock) = gate(false);
         gate.proven(at(0));
-        clock.set(5);
+        clock.set(since_boot(5));
         let mut waiting = Box::pin(gate.admit_with_fresh_proof(HOLD));
         assert_eq!(waiting.as_mut().now_or_never(), None);
         gate.proven(at(4));

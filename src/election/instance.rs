@@ -169,7 +169,7 @@ impl Instance {
         let (own, own_receiver) = watch::channel(ServerId(0));
         let (observed, observed_receiver) = watch::channel(Observed::default());
         let (command_sender, commands) = mpsc::channel(COMMANDS);
-        let hub = PeerHub::new(settings.role);
+        let hub = PeerHub::new(settings.role, Arc::clone(&world.clock));
         let vitals = Vitals::new(
             settings.role,
             settings.address.clone(),
@@ -250,6 +250,7 @@ impl Instance {
             address: settings.address.clone(),
             proof_window: settings.gate.proof_window,
             lease_ttl: settings.lease_ttl,
+            listed: settings.active_standby,
             fast_takeover: settings.fast_takeover,
             foreign_wait: settings.foreign_wait,
             failback: settings.failback,

@@ -113,7 +113,7 @@ impl Peer for PeerService {
         };
         let (id, events) = self
             .hub
-            .open(ServerId(hello.server_id))
+            .open(ServerId(hello.server_id), Revision(hello.registered_at))
             .ok_or_else(|| Status::resource_exhausted("too many peer streams"))?;
         let open = Open { hub: Arc::clone(&self.hub), id };
         // Both directions in one stream: what the caller says is read while what it

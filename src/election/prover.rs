@@ -123,15 +123,13 @@ impl Prover {
     }
 
     async fn excuse(&self) {
-        let asked_at = self.clock.boot();
-        if asked_at >= self.lease.confirmed_until() {
+        if self.clock.boot() >= self.lease.confirmed_until() {
             // Pledges would open nothing, and hold up the successor.
             return;
         }
-        let millis = u32::try_from(PLEDGE.as_millis()).unwrap_or(u32::MAX);
-        let asking = self.hub.ask_pledges(self.gate.epoch(), millis);
-        if tokio::time::timeout(self.gate.proof_window() / 2, asking).await.is_ok() {
-            self.gate.excuse_until(asked_at + PLEDGE);
+        let asking = self.hub.ask_pledges(self.gate.epoch(), PLEDGE);
+        if let Ok(until) = tokio::time::timeout(self.gate.proof_window() / 2, asking).await {
+            self.gate.excuse_until(until);
         }
     }
 

@@ -20,11 +20,14 @@ pub enum Rule {
     VictimCompare,
     /// Requests about the same name are carried out one after the other.
     NameLocks,
+    /// Who promised not to depose a term by a hint, or was told of it while it lives on such
+    /// promises, keeps to it.
+    Pledges,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fence,
         Self::Proof,
         Self::QuietPoint,
@@ -33,10 +36,11 @@ impl Rule {
         Self::FreshLease,
         Self::VictimCompare,
         Self::NameLocks,
+        Self::Pledges,
     ];
 
     #[cfg(feature = "rule-switches")]
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -46,7 +50,7 @@ impl Rule {
 pub struct Rules {
     /// One bit per rule that does not hold.
     #[cfg(feature = "rule-switches")]
-    off: u8,
+    off: u16,
 }
 
 impl Rules {

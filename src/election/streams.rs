@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use milvus_proto::{
     common::StateCode,
     milvus::GetComponentStatesRequest,
-    peer::{Hello, Phase, Pledge, WatchRequest, peer_client::PeerClient, watch_event, watch_request},
+    peer::{Hello, Pledge, WatchRequest, peer_client::PeerClient, watch_event, watch_request},
     rootcoord::root_coord_client::RootCoordClient,
 };
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     election::{session::Kind, standing::Peer, verdict::Victim},
-    ids::{Epoch, Role, ServerId},
+    ids::{Epoch, Revision, Role, ServerId},
     net::Dial,
     rpc::{
         clients::Caller,
@@ -63,8 +63,9 @@ pub enum News {
         /// Back to the peer.
         reply: mpsc::Sender<Pledge>,
     },
-    /// It looks as if this process were gone.
-    Gone(Victim),
+    /// It looks as if this process were gone. What it was told came under the registration
+    /// that was put at this revision.
+    Gone(Victim, Revision),
     /// The stream is over or was never there.
     Lost(ServerId),
 }
@@ -74,6 +75,7 @@ pub enum News {
 pub struct Streams {
     role: Role,
     own: ServerId,
+    registered_at: Revision,
     dial: Arc<dyn Dial>,
     news: mpsc::Sender<News>,
     tasks: TaskTracker,
@@ -89,6 +91,7 @@ impl Streams {
         Self {
             role,
             own,
+            registered_at: Revision(0),
             dial,
             news,
             links: LinkOwner::new(tasks.clone(), stop.clone()),
@@ -119,8 +122,15 @@ impl Streams {
         }
     }
 
-    /// Opens all streams anew: what was told on the old ones no longer counts.
-    pub fn renew(&mut self) {
+    /// The revision of the registration under which the streams are kept; 0: of none.
+    pub fn registered_at(&self) -> Revision {
+        self.registered_at
+    }
+
+    /// Opens all streams anew under this registration: what was told on the old ones no
+    /// longer counts.
+    pub fn renew(&mut self, registered_at: Revision) {
+        self.registered_at = registered_at;
         let targets: Vec<Target> = self
             .followed
             .drain()
@@ -137,6 +147,7 @@ impl Streams {
         let task = Following {
             role: self.role,
             own: self.own,
+            registered_at: self.registered_at,
             target: target.clone(),
             dial: Arc::clone(&self.dial),
             news: self.news.clone(),
@@ -166,6 +177,7 @@ impl Drop for Streams {
 struct Following {
     role: Role,
     own: ServerId,
+    registered_at: Revision,
     target: Target,
     dial: Arc<dyn Dial>,
     news: mpsc::Sender<News>,
@@ -213,7 +225,7 @@ impl Following {
                 Course::Silent => None,
             };
             if let Some(epoch) = gone {
-                self.tell(News::Gone(Victim { epoch, server_id: id })).await;
+                self.tell(News::Gone(Victim { epoch, server_id: id }, self.registered_at)).await;
             } else if told.is_none() {
                 self.tell(News::Lost(id)).await;
             }
@@ -232,8 +244,8 @@ impl Following {
         let hello = Hello {
             role: self.role.name().to_owned(),
             server_id: self.own.0,
-            phase: Phase::Unspecified.into(),
-            epoch: 0,
+            registered_at: self.registered_at.0,
+            ..Hello::default()
         };
         let first = WatchRequest { kind: Some(watch_request::Kind::Hello(hello)) };
         if requests.try_send(first).is_err() {

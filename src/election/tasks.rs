@@ -89,15 +89,17 @@ pub struct Registration {
     pub keeper: LeaseKeeper,
     /// When its key was put; `None` without active-standby, where it has none.
     pub listed_at: Option<Revision>,
+    /// Whether it took the place of another one without a gap.
+    pub follows: bool,
 }
 
 impl Ground {
     /// Grants a fresh lease and puts the own session under it, for as long as it takes.
-    pub async fn register(&self) -> Registration {
+    pub async fn register(&self, follows: bool) -> Registration {
         let mut pause = PAUSE;
         loop {
             match self.try_register().await {
-                Ok(keeper) => return keeper,
+                Ok((keeper, listed_at)) => return Registration { keeper, listed_at, follows },
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "failed to register session, will retry");
                     tokio::time::sleep(pause).await;
@@ -107,19 +109,19 @@ impl Ground {
         }
     }
 
-    async fn try_register(&self) -> Result<Registration, CallError> {
+    async fn try_register(&self) -> Result<(LeaseKeeper, Option<Revision>), CallError> {
         let keeper = LeaseKeeper::grant(&self.etcd, self.lease_ttl, self.pulse.clone(), CALL_TIMEOUT).await?;
         if let Some(op) = self.session_put(keeper.id()) {
             let txn = Txn { guards: vec![], then: vec![op], otherwise: vec![] };
             return match self.etcd.txn(txn, CALL_TIMEOUT).await {
-                Ok(outcome) => Ok(Registration { keeper, listed_at: Some(outcome.header().revision) }),
+                Ok(outcome) => Ok((keeper, Some(outcome.header().revision))),
                 Err(error) => {
                     keeper.revoke(REVOKE_TIMEOUT).await;
                     Err(error)
                 }
             };
         }
-        Ok(Registration { keeper, listed_at: None })
+        Ok((keeper, None))
     }
 
     fn session_put(&self, lease: LeaseId) -> Option<Op> {

@@ -182,28 +182,8 @@ fn status(own: ServerId, standing: &Standing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
-
     use super::*;
-    use crate::{
-        clock::{BootInstant, Clock, UnixNanos},
-        election::standing::Peer,
-        ids::Epoch,
-    };
-
-    /// Stands where it is put.
-    #[derive(Debug, Default)]
-    struct Hand(Mutex<Duration>);
-
-    impl Clock for Hand {
-        fn boot(&self) -> BootInstant {
-            BootInstant::from_boot(*self.0.lock())
-        }
-
-        fn wall(&self) -> UnixNanos {
-            UnixNanos(0)
-        }
-    }
+    use crate::{clock::testing::Hand, election::standing::Peer, ids::Epoch};
 
     #[test]
     fn the_watchdog_goes_hungry_when_the_driver_is_stuck_as_the_lease_does() {
@@ -211,9 +191,9 @@ mod tests {
         let pulse = Pulse::new(Arc::clone(&hand) as _);
         let lease = Duration::from_secs(4);
         assert!(is_at_work(true, &pulse, lease));
-        *hand.0.lock() = Duration::from_millis(1999);
+        hand.set(Duration::from_millis(1999));
         assert!(is_at_work(true, &pulse, lease));
-        *hand.0.lock() = Duration::from_secs(2);
+        hand.set(Duration::from_secs(2));
         assert!(!is_at_work(true, &pulse, lease));
         // Nothing drives it before etcd has answered.
         assert!(is_at_work(false, &pulse, lease));

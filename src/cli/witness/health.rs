@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::{BootInstant, Clock, UnixNanos},
+        clock::{BootInstant, Clock, testing::Hand},
         election::{
             gate::{Gate, GateSettings},
             hub::PeerHub,
@@ -82,20 +82,6 @@ mod tests {
         telemetry::words::Phase,
     };
 
-    /// Stands at ten seconds after boot.
-    #[derive(Debug)]
-    struct TenSeconds;
-
-    impl Clock for TenSeconds {
-        fn boot(&self) -> BootInstant {
-            BootInstant::from_boot(Duration::from_secs(10))
-        }
-
-        fn wall(&self) -> UnixNanos {
-            UnixNanos(0)
-        }
-    }
-
     const ROLE: Role = Role::RootCoord;
 
     struct Instance {
@@ -103,11 +89,14 @@ mod tests {
         own: watch::Sender<ServerId>,
         observed: watch::Sender<Observed>,
         vitals: Arc<Vitals>,
+        clock: Arc<dyn Clock>,
         health: InstanceHealth,
     }
 
     fn instance() -> Instance {
-        let clock: Arc<dyn Clock> = Arc::new(TenSeconds);
+        let hand = Hand::default();
+        hand.set(Duration::from_secs(10));
+        let clock: Arc<dyn Clock> = Arc::new(hand);
         let dial = Arc::new(Tcp { connect_timeout: Duration::from_secs(1) });
         let etcd = Etcd::new(EtcdSettings::new(["localhost:1"]), dial, Arc::clone(&clock)).unwrap();
         let (standing, standing_receiver) = watch::channel(Standing::Starting);
@@ -117,20 +106,28 @@ mod tests {
         let vitals = Vitals::new(
             ROLE,
             address.clone(),
-            clock,
+            Arc::clone(&clock),
             etcd,
             standing_receiver.clone(),
             observed_receiver.clone(),
         );
         let (commands, _) = mpsc::channel(1);
+        let hub = PeerHub::new(ROLE, Arc::clone(&clock));
         let handles = Handles {
             standing: standing_receiver,
             own: own_receiver,
             observed: observed_receiver,
             vitals: Arc::clone(&vitals),
-            peer_service: PeerService::new(PeerHub::new(ROLE), commands, Arc::clone(&vitals) as _),
+            peer_service: PeerService::new(hub, commands, Arc::clone(&vitals) as _),
         };
-        Instance { standing, own, observed, vitals, health: InstanceHealth::new(ROLE, address, handles) }
+        Instance {
+            standing,
+            own,
+            observed,
+            vitals,
+            clock,
+            health: InstanceHealth::new(ROLE, address, handles),
+        }
     }
 
     fn peer(id: i64) -> Peer {
@@ -174,12 +171,12 @@ mod tests {
 
     #[test]
     fn figures_are_there_as_soon_as_they_mean_something() {
-        let Instance { observed, vitals, health, .. } = instance();
+        let Instance { observed, vitals, clock, health, .. } = instance();
         vitals.lease_until(BootInstant::from_boot(Duration::from_secs(14)));
         observed.send_modify(|observed| observed.at = Revision(90));
         let settings =
             GateSettings { proof_window: Duration::from_millis(100), strict: false, rules: Rules::default() };
-        let gate = Arc::new(Gate::new(Epoch(61), settings, Arc::new(TenSeconds)));
+        let gate = Arc::new(Gate::new(Epoch(61), settings, clock));
         vitals.gate(Some(Arc::clone(&gate)));
         let expected = LiveFigures {
             proof_age: None,

@@ -33,7 +33,7 @@ impl Running {
     pub(super) fn carry_out_one(&mut self, action: Action) {
         let ground = self.driver.ground.clone();
         match action {
-            Action::Register => self.register(),
+            Action::Register { staying_listed } => self.register(staying_listed),
             Action::NoteStandby => {
                 let (holder, at) = {
                     let observed = self.driver.observed.borrow();
@@ -162,16 +162,19 @@ impl Running {
         });
     }
 
-    pub(super) fn register(&mut self) {
-        let old = self.keeper.take();
+    pub(super) fn register(&mut self, staying_listed: bool) {
+        let mut old = self.keeper.take();
         self.lease_state = None;
         let ground = self.driver.ground.clone();
         let keepers = self.keeper_sender.clone();
         self.spawn(async move {
+            if let Some(old) = old.take_if(|_| !staying_listed) {
+                ground.give_back(&old).await;
+            }
+            let registration = ground.register(staying_listed).await;
             if let Some(old) = old {
                 ground.give_back(&old).await;
             }
-            let registration = ground.register().await;
             let _ = keepers.send(registration).await;
         });
     }

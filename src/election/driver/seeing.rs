@@ -28,7 +28,7 @@ impl Running {
             (observed.at, holder, observed.in_step, targets, registered)
         };
         let listed: Vec<ServerId> = targets.iter().map(|target| target.peer.server_id).collect();
-        self.driver.hub.forget(|id| !listed.contains(&id));
+        self.driver.hub.forget(at, |id| listed.contains(&id));
         self.watch_deaths(&listed);
         if self.driver.settings.fast_takeover {
             self.streams.follow(targets);
@@ -90,6 +90,10 @@ impl Running {
                 let phase = hello.phase();
                 self.phases.insert(id, phase);
                 self.compare();
+                if hello.bound_millis != 0 {
+                    let until = self.end_of(Duration::from_millis(hello.bound_millis.into()));
+                    self.step(Event::Bound { epoch: Epoch(hello.epoch), until });
+                }
                 if phase == Phase::Leaving && hello.epoch != 0 {
                     self.step(Event::Departs(Victim { epoch: Epoch(hello.epoch), server_id: id }));
                 }
@@ -99,15 +103,18 @@ impl Running {
                 self.phases.remove(&id);
                 self.compare();
             }
-            News::Gone(victim) => {
+            News::Gone(victim, registered_at) => {
+                if registered_at != self.streams.registered_at() {
+                    // It was under way when the streams were renewed.
+                    return;
+                }
                 self.phases.remove(&victim.server_id);
                 self.compare();
                 self.note(Note::Hint(victim));
                 self.step(Event::Hint(victim));
             }
             News::PledgeAsked { epoch, nonce, lasting, reply } => {
-                // As everywhere, the peer's clock may be slower by one percent.
-                let until = self.now() + lasting + lasting / 100;
+                let until = self.end_of(lasting);
                 let actions = self.life.step(self.now(), Event::PledgeAsked { epoch, until, nonce });
                 for action in &actions {
                     if let Action::Pledge { epoch, nonce } = action {
@@ -120,6 +127,12 @@ impl Running {
                 self.publish();
             }
         }
+    }
+
+    /// When a time that a peer counts from no later than now is over for it, too. As
+    /// everywhere, its clock may be slower by one percent.
+    fn end_of(&self, lasting: Duration) -> BootInstant {
+        self.now() + lasting + lasting / 100
     }
 
     /// The pause as the mirror shows it. Its end is fixed on the boot clock when it is first
@@ -195,15 +208,17 @@ impl Running {
         peers.into_iter().map(|(_, peer)| peer).collect()
     }
 
-    pub(super) fn keep(&mut self, Registration { keeper, listed_at }: Registration) {
+    pub(super) fn keep(&mut self, Registration { keeper, listed_at, follows }: Registration) {
         self.listed_at = listed_at;
         let (id, until) = (keeper.id(), keeper.answered_until());
         self.driver.ground.core.lease_granted(keeper.ttl());
         self.lease_state = Some(keeper.state());
         self.driver.vitals.lease_until(until);
         self.keeper = Some(Arc::new(keeper));
-        // What was told before this registration must be heard again to count.
-        self.streams.renew();
+        if !follows {
+            // What was told before this registration must be heard again to count.
+            self.streams.renew(listed_at.unwrap_or(Revision(0)));
+        }
         let ground = &self.driver.ground;
         let (key, session) = (ground.own_key.clone(), ground.session.with_lease(id));
         self.note(Note::Registered { lease: id, key, session });

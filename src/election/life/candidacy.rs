@@ -41,7 +41,8 @@ impl Life {
         let Some(holder) = &self.holder else { return vec![] };
         let wrong_victim = holder.victim != victim && self.settings.rules.hold(Rule::VictimCompare);
         let barred = self.barred.get(&holder.address).is_some_and(|(until, _)| now < *until);
-        if self.settings.fast_takeover && !wrong_victim && !barred && self.verdict.is_none() {
+        let counts = self.settings.fast_takeover && self.hints_count();
+        if counts && !wrong_victim && !barred && self.verdict.is_none() {
             self.verdict = Some((holder.victim, Certainty::Hint));
         }
         vec![]
@@ -62,10 +63,26 @@ impl Life {
     /// and not again, so it waits rather than being forgotten.
     pub(super) fn hint_held_until(&self) -> Option<BootInstant> {
         let (victim, _) = self.verdict.filter(|(_, certainty)| *certainty == Certainty::Hint)?;
-        self.pledged.filter(|(epoch, _)| *epoch == victim.epoch).map(|(_, until)| until)
+        self.pledged.get(&victim.epoch).copied()
     }
 
-    pub(super) fn pledge_asked(&mut self, epoch: Epoch, until: BootInstant, nonce: u64) -> Vec<Action> {
+    /// Told of a term that lives on the pledges of others, it is as bound as they are.
+    pub(super) fn bound(&mut self, now: BootInstant, epoch: Epoch, until: BootInstant) -> Vec<Action> {
+        if self.settings.rules.hold(Rule::Pledges) {
+            self.pledged.retain(|_, until| now < *until);
+            let known = self.pledged.entry(epoch).or_insert(until);
+            *known = until.max(*known);
+        }
+        vec![]
+    }
+
+    pub(super) fn pledge_asked(
+        &mut self,
+        now: BootInstant,
+        epoch: Epoch,
+        until: BootInstant,
+        nonce: u64,
+    ) -> Vec<Action> {
         let deposing = match &self.phase {
             Phase::Campaigning(campaign) => {
                 campaign.against.as_ref().is_some_and(|holder| holder.victim.epoch == epoch)
@@ -83,7 +100,7 @@ impl Life {
             // It asks, so it lives.
             self.verdict = None;
         }
-        self.pledged = Some((epoch, until));
+        self.bound(now, epoch, until);
         vec![Action::Pledge { epoch, nonce }]
     }
 
@@ -110,9 +127,11 @@ impl Life {
             return vec![Action::DeposeForeign(victim, lease)];
         }
         let Some((lease, until)) = self.lease else { return self.register_anew() };
-        let spent = self.lease_used && self.settings.rules.hold(Rule::FreshLease);
-        if spent || until.since(now) * 2 <= self.settings.lease_ttl {
+        if self.lease_used && self.settings.rules.hold(Rule::FreshLease) {
             return self.register_anew();
+        }
+        if until.since(now) * 2 <= self.settings.lease_ttl {
+            return self.renew_registration();
         }
         self.campaigns += 1;
         let after_foreign = self.last_holder.as_ref().is_some_and(|last| last.kind == Kind::Foreign);
@@ -179,12 +198,13 @@ impl Life {
             quiet = quiet.max(self.settings.foreign_wait);
         }
         let mut quiet_at = now + quiet;
-        if !quiet.is_zero()
-            && let Some((pledged, until)) = self.pledged
-            && campaign.against.as_ref().is_none_or(|held| held.victim.epoch == pledged)
-        {
+        if !quiet.is_zero() {
             // Its key may have been deleted under it: then it answers as long as it was promised.
-            quiet_at = quiet_at.max(until);
+            let promised = match &campaign.against {
+                Some(held) => self.pledged.get(&held.victim.epoch),
+                None => self.pledged.values().max(),
+            };
+            quiet_at = quiet_at.max(promised.copied().unwrap_or(quiet_at));
         }
         if !self.settings.rules.hold(Rule::QuietPoint) {
             quiet_at = now;

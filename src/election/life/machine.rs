@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::BootInstant,
     election::{
+        session::Kind,
         standing::{Peer, Standing},
         verdict::{Certainty, Victim},
     },
@@ -78,6 +79,8 @@ pub struct Life {
     pub(super) lease: Option<(LeaseId, BootInstant)>,
     /// Whether the lease may have been put under the ACTIVE key.
     pub(super) lease_used: bool,
+    /// Whether this instance has, or had since its last registration, no session in etcd.
+    pub(super) unlisted: bool,
     pub(super) suspended: bool,
     pub(super) mirrored: Revision,
     pub(super) in_step: bool,
@@ -92,7 +95,7 @@ pub struct Life {
     pub(super) no_campaign_until: BootInstant,
     pub(super) deposing_foreign: Option<Victim>,
     /// Which terms may not be deposed by a hint, and until when.
-    pub(super) pledged: Option<(Epoch, BootInstant)>,
+    pub(super) pledged: BTreeMap<Epoch, BootInstant>,
     pub(super) hinted: Option<(Victim, Epoch)>,
     pub(super) barred: BTreeMap<String, (BootInstant, Duration)>,
     /// A hand-over that was asked of this instance and not answered yet.
@@ -116,6 +119,7 @@ impl Life {
             phase: Phase::Registering,
             lease: None,
             lease_used: false,
+            unlisted: true,
             suspended: false,
             mirrored: Revision(0),
             in_step: false,
@@ -127,7 +131,7 @@ impl Life {
             not_before: Revision(0),
             no_campaign_until: BootInstant::default(),
             deposing_foreign: None,
-            pledged: None,
+            pledged: BTreeMap::new(),
             hinted: None,
             barred: BTreeMap::new(),
             taking_over: None,
@@ -141,7 +145,7 @@ impl Life {
             rounds_waited: 0,
             stepped_at: BootInstant::default(),
         };
-        (life, vec![Action::Register])
+        (life, vec![Action::Register { staying_listed: false }])
     }
 
     /// What the rest of the process may know.
@@ -223,7 +227,8 @@ impl Life {
             Event::Paused(until) => self.paused(until),
             Event::Compared(compared) => self.compared(compared),
             Event::AskedForRole(_) => self.asked_for_role(),
-            Event::PledgeAsked { epoch, until, nonce } => self.pledge_asked(epoch, until, nonce),
+            Event::PledgeAsked { epoch, until, nonce } => self.pledge_asked(now, epoch, until, nonce),
+            Event::Bound { epoch, until } => self.bound(now, epoch, until),
             Event::ForeignDeposed(victim, done) => {
                 if !done && self.deposing_foreign == Some(victim) {
                     self.deposing_foreign = None;
@@ -256,6 +261,7 @@ impl Life {
     pub(super) fn registered(&mut self, now: BootInstant, lease: LeaseId, until: BootInstant) -> Vec<Action> {
         self.lease = Some((lease, until));
         self.lease_used = false;
+        self.unlisted = !self.settings.listed;
         if self.phase == Phase::Registering {
             self.phase = Phase::Standby;
             self.note_at = Some(now);
@@ -302,10 +308,31 @@ impl Life {
         }
     }
 
+    /// Between two registrations this instance is not listed.
     pub(super) fn register_anew(&mut self) -> Vec<Action> {
+        self.unlisted = true;
+        let hint = self.verdict.is_some_and(|(_, certainty)| certainty == Certainty::Hint);
+        if hint && !self.hints_count() {
+            self.verdict = None;
+        }
+        self.register(false)
+    }
+
+    /// A registration that follows the last one without a gap.
+    pub(super) fn renew_registration(&mut self) -> Vec<Action> {
+        self.register(true)
+    }
+
+    /// A holder of our kind forgets that it told its term to one whose stream has broken and
+    /// that is not listed, and then asks it for no pledge: such a one may not use what it was told.
+    pub(super) fn hints_count(&self) -> bool {
+        !self.unlisted || self.holder.as_ref().is_none_or(|holder| holder.kind == Kind::Foreign)
+    }
+
+    fn register(&mut self, staying_listed: bool) -> Vec<Action> {
         self.phase = Phase::Registering;
         self.note_at = None;
-        vec![Action::Register]
+        vec![Action::Register { staying_listed }]
     }
 
     pub(super) fn own_term(&self) -> Option<Epoch> {

@@ -56,6 +56,8 @@ pub struct LifeSettings {
     pub proof_window: Duration,
     /// Nominal time to live of the own lease.
     pub lease_ttl: Duration,
+    /// Whether registering puts a session that others see: with active-standby only.
+    pub listed: bool,
     /// Whether hints depose.
     pub fast_takeover: bool,
     /// How much longer than W a successor of a foreign coordinator waits before it answers.
@@ -208,6 +210,13 @@ pub enum Event {
         /// Goes into the answer.
         nonce: u64,
     },
+    /// The active one of this term told of it while it lives on the pledges of others.
+    Bound {
+        /// Its term.
+        epoch: Epoch,
+        /// Until when they last at most.
+        until: BootInstant,
+    },
     /// The foreign holder's lease was revoked, or not.
     ForeignDeposed(Victim, bool),
     /// The campaign of that number ended.
@@ -244,8 +253,12 @@ pub enum Event {
 /// What the driver must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Revoke the old lease if there is one, grant a fresh one, put the session.
-    Register,
+    /// Grant a fresh lease, put the session, and revoke the old lease if there is one.
+    Register {
+        /// Revoke last: there is a session all the time. Else first, so that nothing of the old
+        /// lease waits for etcd to take a write.
+        staying_listed: bool,
+    },
     /// The STANDBY line.
     NoteStandby,
     /// Because of a pause, this holder that seems gone is not deposed.

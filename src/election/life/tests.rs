@@ -14,6 +14,7 @@ const OWN: ServerId = ServerId(9);
 const OTHER: ServerId = ServerId(7);
 const LEASE: LeaseId = LeaseId(90);
 const OTHER_LEASE: LeaseId = LeaseId(70);
+const REGISTER: Action = Action::Register { staying_listed: false };
 const W: Duration = Duration::from_millis(100);
 
 fn at(millis: u64) -> BootInstant {
@@ -26,6 +27,7 @@ fn settings() -> LifeSettings {
         address: format!("10.0.0.{OWN}:53100"),
         proof_window: W,
         lease_ttl: Duration::from_secs(5),
+        listed: true,
         fast_takeover: true,
         foreign_wait: Duration::ZERO,
         failback: None,
@@ -61,7 +63,7 @@ struct Told {
 impl Told {
     fn new(settings: LifeSettings) -> Self {
         let (life, first) = Life::begin(settings);
-        assert_eq!(first, [Action::Register]);
+        assert_eq!(first, [REGISTER]);
         Self { life, now: 0 }
     }
 
@@ -256,7 +258,7 @@ fn a_foreign_holder_that_could_not_be_deposed_is_tried_again_later() {
 fn a_lease_with_less_than_half_of_its_time_is_replaced_before_the_campaign() {
     let mut told = Told::standby(settings());
     told.now = 2600;
-    assert_eq!(told.step(Event::ProcessGone(OTHER)), [Action::Register]);
+    assert_eq!(told.step(Event::ProcessGone(OTHER)), [Action::Register { staying_listed: true }]);
     let campaign = told.campaign(Event::Registered(LeaseId(91), at(7600)));
     assert_eq!((campaign.lease, campaign.certainty), (LeaseId(91), Certainty::Certain));
 }
@@ -265,17 +267,17 @@ fn a_lease_with_less_than_half_of_its_time_is_replaced_before_the_campaign() {
 fn a_lost_lease_is_granted_anew_in_standby_and_during_a_campaign() {
     let mut told = Told::standby(settings());
     assert_eq!(told.step(Event::LeaseGone(LeaseId(1))), []);
-    assert_eq!(told.step(Event::LeaseGone(LEASE)), [Action::Register]);
+    assert_eq!(told.step(Event::LeaseGone(LEASE)), [REGISTER]);
     told.step(Event::Registered(LeaseId(91), at(5000)));
     let campaign = told.campaign(Event::ProcessGone(OTHER));
-    assert_eq!(told.step(Event::Campaigned(campaign.number, CampaignEnd::LeaseGone)), [Action::Register]);
+    assert_eq!(told.step(Event::Campaigned(campaign.number, CampaignEnd::LeaseGone)), [REGISTER]);
     told.campaign(Event::Registered(LeaseId(92), at(5000)));
 }
 
 #[test]
 fn a_session_that_is_gone_is_put_anew_in_standby_only() {
     let mut told = Told::standby(settings());
-    assert_eq!(told.step(Event::SessionGone), [Action::Register]);
+    assert_eq!(told.step(Event::SessionGone), [REGISTER]);
     let mut told = Told::active(settings());
     assert_eq!(told.step(Event::SessionGone), []);
 }
@@ -307,7 +309,7 @@ fn a_term_ends_before_the_next_candidacy_and_that_has_a_fresh_lease() {
         [Action::EndTerm(Epoch(61), Loss::Deposed)]
     );
     assert_eq!(told.step(Event::ProcessGone(ServerId(8))), []);
-    assert_eq!(told.step(Event::TermEnded), [Action::Register]);
+    assert_eq!(told.step(Event::TermEnded), [REGISTER]);
     let campaign = told.campaign(Event::Registered(LeaseId(91), at(5000)));
     assert_eq!(campaign.against.map(|holder| holder.victim), Some(winner));
 }
@@ -352,7 +354,7 @@ fn a_put_that_does_not_come_back_is_read_and_then_given_away() {
     assert_eq!(told.later(100), [Action::CatchUp(Revision(61))]);
     assert_eq!(told.life.wake_at(), Some(at(5000)));
     assert_eq!(told.later(4900), [Action::EndTerm(Epoch(61), Loss::ActivationFailed)]);
-    assert_eq!(told.step(Event::TermEnded), [Action::Register]);
+    assert_eq!(told.step(Event::TermEnded), [REGISTER]);
     told.step(mirrored(70, None));
     assert_eq!(told.step(Event::Registered(LeaseId(91), at(99_999))), [Action::NoteStandby]);
     told.now += 9_999;

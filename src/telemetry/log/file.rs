@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Clock,
+        clock::{Clock, testing::Hand},
         telemetry::log::{
             destination::Aside,
             line::{Formatter, LogFormat},
@@ -261,26 +261,6 @@ mod tests {
     const START: UnixNanos = UnixNanos(1_795_224_737_565_000_000);
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// Both clocks go on by hand.
-    #[derive(Debug, Default)]
-    struct Hand(Mutex<Duration>);
-
-    impl Clock for Hand {
-        fn boot(&self) -> BootInstant {
-            BootInstant::from_boot(*self.0.lock())
-        }
-
-        fn wall(&self) -> UnixNanos {
-            START + *self.0.lock()
-        }
-    }
-
-    impl Hand {
-        fn advance(&self, by: Duration) {
-            *self.0.lock() += by;
-        }
-    }
-
     struct Bench {
         folder: tempfile::TempDir,
         clock: Arc<Hand>,
@@ -290,7 +270,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            Self { folder, clock: Arc::default(), said: Arc::default() }
+            Self { folder, clock: Arc::new(Hand::booted(START)), said: Arc::default() }
         }
 
         fn file(&self, below: &str, retention: Retention) -> RotatedFile {

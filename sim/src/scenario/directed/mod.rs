@@ -37,7 +37,7 @@ impl std::fmt::Debug for Directed {
 }
 
 /// All of them, one or more for each rule.
-pub static ALL: [Directed; 9] = [
+pub static ALL: [Directed; 10] = [
     Directed {
         name: "late-write-of-a-frozen-one",
         rule: Rule::Fence,
@@ -65,6 +65,13 @@ pub static ALL: [Directed; 9] = [
         violation: "Timestamps: went back",
         instances: 2,
         play: plays::revoked_while_excused,
+    },
+    Directed {
+        name: "told-while-excused",
+        rule: Rule::Pledges,
+        violation: "Timestamps: went back",
+        instances: 3,
+        play: plays::told_while_excused,
     },
     Directed {
         name: "window-extended-unseen",

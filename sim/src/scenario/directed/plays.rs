@@ -19,6 +19,9 @@ const HEARD: Duration = Duration::from_millis(400);
 
 /// For an ACTIVE one without etcd to have asked for pledges and got them.
 const EXCUSED: Duration = Duration::from_millis(600);
+/// For a standby whose dials were refused to dial again and to be told; and less than what passes
+/// between two times that pledges are asked for.
+const TOLD: Duration = Duration::from_millis(230);
 /// More often than a revocation without an answer is sent again.
 const REPEATED: u32 = 20;
 
@@ -96,6 +99,35 @@ pub(super) fn revoked_while_excused(director: &mut Director<'_>) -> Played {
     director.given(1, &Call::Timestamps(1))?;
     director.call(0, Call::Timestamps(1))?;
     director.end(Fault::CutFromEtcd(active, None));
+    Ok(())
+}
+
+/// The active one can't reach etcd and is promised not to be deposed by all who know of it;
+/// then another comes to know of it, and meets a firewall that refuses.
+pub(super) fn told_while_excused(director: &mut Director<'_>) -> Played {
+    let (first, standbys) = opening(director, 3)?;
+    let (active, stranger) = (standbys[0], standbys[1]);
+    director.begin(Fault::Reject(stranger, active, true));
+    // So that it is not the one that comes next.
+    director.begin(Fault::CutFromEtcd(stranger, None));
+    let terms = director.terms();
+    director.begin(Fault::Kill(first));
+    director.term_after(terms)?;
+    director.end(Fault::CutFromEtcd(stranger, None));
+    director.given(0, &Call::Timestamps(1))?;
+    director.lasting(SETTLED)?;
+    director.begin(Fault::CutFromEtcd(active, None));
+    director.lasting(EXCUSED)?;
+    director.given(0, &Call::Timestamps(1))?;
+    let terms = director.terms();
+    director.end(Fault::Reject(stranger, active, true));
+    director.lasting(TOLD)?;
+    director.begin(Fault::Reject(stranger, active, true));
+    director.term_after(terms)?;
+    director.given(1, &Call::Timestamps(1))?;
+    director.call(0, Call::Timestamps(1))?;
+    director.end(Fault::CutFromEtcd(active, None));
+    director.end(Fault::Reject(stranger, active, true));
     Ok(())
 }
 

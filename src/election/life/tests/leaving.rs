@@ -52,7 +52,7 @@ fn a_switchover_leaves_the_process_as_a_standby_that_forwards_first() {
     let mut told = Told::active(settings());
     told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
     told.step(Event::Drained(Revision(68)));
-    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), [Action::Register]);
+    assert_eq!(told.step(Event::Passed(Ok(Epoch(69)))), [REGISTER]);
     let now_active = Victim { epoch: Epoch(69), server_id: ServerId(8) };
     told.step(mirrored(69, held_by(now_active, Kind::Own)));
     told.step(Event::Registered(LeaseId(91), at(5000)));
@@ -67,7 +67,7 @@ fn after_a_failed_hand_over_a_late_successor_finds_the_key_changed() {
     told.step(Event::Leave(LeaveCause::Switchover, vec![successor()]));
     told.step(Event::Drained(Revision(68)));
     // Registering revokes the lease under the key before anything else.
-    assert_eq!(told.step(Event::Passed(Err("no answer".to_owned()))), [Action::Register]);
+    assert_eq!(told.step(Event::Passed(Err("no answer".to_owned()))), [REGISTER]);
     assert!(matches!(told.life.standing(), Standing::Standby { .. }));
 }
 

@@ -137,7 +137,7 @@ fn a_victim_that_speaks_meanwhile_is_forgotten_and_not_deposed_afterwards() {
 fn a_lease_that_ran_out_meanwhile_is_replaced_before_the_campaign() {
     let mut told = paused();
     told.step(Event::ProcessGone(OTHER));
-    assert_eq!(told.step(Event::LeaseGone(LEASE)), [Action::Register]);
+    assert_eq!(told.step(Event::LeaseGone(LEASE)), [REGISTER]);
     is_quiet(&told.step(Event::Registered(LeaseId(91), at(99_999))));
     assert_eq!(told.campaign(Event::Paused(None)).lease, LeaseId(91));
 }

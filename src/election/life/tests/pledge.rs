@@ -61,6 +61,64 @@ fn a_hint_that_waits_is_forgotten_when_its_victim_asks_or_speaks() {
 }
 
 #[test]
+fn who_is_told_of_a_term_that_lives_on_pledges_is_bound_as_those_who_gave_them() {
+    let mut told = Told::standby(settings());
+    assert_eq!(told.step(Event::Bound { epoch: Epoch(50), until: at(300) }), []);
+    assert_eq!(told.step(Event::Hint(other())), []);
+    told.now = 299;
+    assert_eq!(told.step(Event::Tick), []);
+    told.now = 300;
+    told.campaign(Event::Tick);
+}
+
+#[test]
+fn a_shorter_promise_and_one_to_an_earlier_term_leave_the_longer_one_in_force() {
+    let mut told = Told::standby(settings());
+    told.step(Event::PledgeAsked { epoch: Epoch(50), until: at(500), nonce: 3 });
+    told.step(Event::Bound { epoch: Epoch(50), until: at(400) });
+    // One that was deposed before, and can't know, asks too.
+    let late = Event::PledgeAsked { epoch: Epoch(44), until: at(450), nonce: 9 };
+    assert_eq!(told.step(late), [Action::Pledge { epoch: Epoch(44), nonce: 9 }]);
+    assert_eq!(told.step(Event::Hint(other())), []);
+    told.now = 499;
+    assert_eq!(told.step(Event::Tick), []);
+}
+
+#[test]
+fn a_hint_from_before_a_registration_is_void_after_it() {
+    for gone in [Event::SessionGone, Event::LeaseGone(LEASE)] {
+        let mut told = Told::standby(settings());
+        told.step(Event::Bound { epoch: Epoch(50), until: at(500) });
+        assert_eq!(told.step(Event::Hint(other())), []);
+        assert_eq!(told.step(gone), [REGISTER]);
+        assert_eq!(told.step(Event::Hint(other())), []);
+        told.now = 600;
+        assert_eq!(told.step(Event::Registered(LeaseId(91), at(9_000))), [Action::NoteStandby]);
+        told.campaign(Event::Hint(other()));
+    }
+}
+
+#[test]
+fn a_hint_outlives_a_registration_that_leaves_no_gap() {
+    let mut told = Told::standby(settings());
+    told.now = 2600;
+    assert_eq!(told.step(Event::Hint(other())), [Action::Register { staying_listed: true }]);
+    let campaign = told.campaign(Event::Registered(LeaseId(91), at(7600)));
+    assert_eq!(campaign.certainty, Certainty::Hint);
+}
+
+#[test]
+fn who_is_never_listed_uses_hints_about_foreign_holders_only() {
+    for kind in [Kind::Own, Kind::Foreign] {
+        let mut told = Told::new(LifeSettings { listed: false, ..settings() });
+        told.step(mirrored(60, held_by(other(), kind)));
+        told.step(Event::Registered(LEASE, at(5000)));
+        let acted = !told.step(Event::Hint(other())).is_empty();
+        assert_eq!(acted, kind == Kind::Foreign);
+    }
+}
+
+#[test]
 fn no_pledge_is_given_once_the_deposing_transaction_may_be_on_its_way() {
     let mut told = Told::standby(settings());
     told.campaign(Event::Hint(other()));
