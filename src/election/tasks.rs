@@ -21,7 +21,7 @@ use crate::{
         Etcd,
         call::{CallError, Header, Refusal},
         lease::{LeaseKeeper, Pulse},
-        txn::{Op, Txn},
+        txn::{Guard, Op, Txn, TxnOutcome},
     },
     ids::{Epoch, LeaseId, Revision, ServerId},
     net::Dial,
@@ -95,11 +95,13 @@ pub struct Registration {
 
 impl Ground {
     /// Grants a fresh lease and puts the own session under it, for as long as it takes.
-    pub async fn register(&self, follows: bool) -> Registration {
+    ///
+    /// `after`: when the session was put that may still be there.
+    pub async fn register(&self, after: Option<Revision>) -> Registration {
         let mut pause = PAUSE;
         loop {
-            match self.try_register().await {
-                Ok((keeper, listed_at)) => return Registration { keeper, listed_at, follows },
+            match self.try_register(after).await {
+                Ok(registration) => return registration,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "failed to register session, will retry");
                     tokio::time::sleep(pause).await;
@@ -109,19 +111,33 @@ impl Ground {
         }
     }
 
-    async fn try_register(&self) -> Result<(LeaseKeeper, Option<Revision>), CallError> {
+    async fn try_register(&self, after: Option<Revision>) -> Result<Registration, CallError> {
         let keeper = LeaseKeeper::grant(&self.etcd, self.lease_ttl, self.pulse.clone(), CALL_TIMEOUT).await?;
-        if let Some(op) = self.session_put(keeper.id()) {
-            let txn = Txn { guards: vec![], then: vec![op], otherwise: vec![] };
-            return match self.etcd.txn(txn, CALL_TIMEOUT).await {
-                Ok(outcome) => Ok((keeper, Some(outcome.header().revision))),
-                Err(error) => {
-                    keeper.revoke(REVOKE_TIMEOUT).await;
-                    Err(error)
-                }
-            };
+        match self.put_session(keeper.id(), after).await {
+            Ok((listed_at, follows)) => Ok(Registration { keeper, listed_at, follows }),
+            Err(error) => {
+                keeper.revoke(REVOKE_TIMEOUT).await;
+                Err(error)
+            }
         }
-        Ok((keeper, None))
+    }
+
+    /// Puts the own session, if it has one. When, and whether in place of the one put at `after`.
+    async fn put_session(
+        &self,
+        lease: LeaseId,
+        after: Option<Revision>,
+    ) -> Result<(Option<Revision>, bool), CallError> {
+        let Some(op) = self.session_put(lease) else { return Ok((None, false)) };
+        let put = |guards| Txn { guards, then: vec![op.clone()], otherwise: vec![] };
+        if let Some(after) = after {
+            let unchanged = Guard::ModIs(op.key().to_owned(), after);
+            if let TxnOutcome::Done(header) = self.etcd.txn(put(vec![unchanged]), CALL_TIMEOUT).await? {
+                return Ok((Some(header.revision), true));
+            }
+        }
+        let outcome = self.etcd.txn(put(vec![]), CALL_TIMEOUT).await?;
+        Ok((Some(outcome.header().revision), false))
     }
 
     fn session_put(&self, lease: LeaseId) -> Option<Op> {
@@ -195,11 +211,7 @@ impl Ground {
     /// won afterwards, and nobody would serve. Then the key is read once more.
     pub async fn depose_foreign(&self, victim: Victim, own: LeaseId, lease: LeaseId) -> bool {
         let refreshed = async {
-            if let Some(op) = self.session_put(own) {
-                self.etcd
-                    .txn(Txn { guards: vec![], then: vec![op], otherwise: vec![] }, CALL_TIMEOUT)
-                    .await?;
-            }
+            self.put_session(own, None).await?;
             let kv = self.etcd.read(&self.active_key, CALL_TIMEOUT).await?.value;
             let unchanged =
                 kv.is_some_and(|kv| Epoch(kv.mod_revision.0) == victim.epoch && kv.lease == lease);

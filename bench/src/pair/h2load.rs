@@ -1,6 +1,10 @@
 //! Callers of AllocTimestamp that cost little themselves: h2load, the load generator of nghttp2.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::process::Command;
 
@@ -29,6 +33,8 @@ pub(crate) struct Called {
 pub(crate) enum NoFigure {
     #[error("h2load does not start ({0}); the package nghttp2-client has it")]
     Missing(std::io::Error),
+    #[error("the request can't be written to {0:?}: {1}")]
+    Unwritable(PathBuf, std::io::Error),
     #[error("h2load does not tell what it did:\n{0}")]
     Silent(String),
     #[error("not every call brought a timestamp:\n{0}")]
@@ -47,7 +53,7 @@ pub(crate) async fn call(
     folder: &Path,
 ) -> Result<Called, NoFigure> {
     let body = folder.join("request");
-    std::fs::write(&body, REQUEST).map_err(NoFigure::Missing)?;
+    std::fs::write(&body, REQUEST).map_err(|error| NoFigure::Unwritable(body.clone(), error))?;
     let mut command = Command::new("h2load");
     command
         .args(["--threads", "1", "--clients", &callers.connections.to_string()])

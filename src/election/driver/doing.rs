@@ -165,13 +165,14 @@ impl Running {
     pub(super) fn register(&mut self, staying_listed: bool) {
         let mut old = self.keeper.take();
         self.lease_state = None;
+        let after = self.listed_at.filter(|_| staying_listed);
         let ground = self.driver.ground.clone();
         let keepers = self.keeper_sender.clone();
         self.spawn(async move {
             if let Some(old) = old.take_if(|_| !staying_listed) {
                 ground.give_back(&old).await;
             }
-            let registration = ground.register(staying_listed).await;
+            let registration = ground.register(after).await;
             if let Some(old) = old {
                 ground.give_back(&old).await;
             }

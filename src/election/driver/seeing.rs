@@ -217,6 +217,7 @@ impl Running {
         self.keeper = Some(Arc::new(keeper));
         if !follows {
             // What was told before this registration must be heard again to count.
+            self.step(Event::SessionGone);
             self.streams.renew(listed_at.unwrap_or(Revision(0)));
         }
         let ground = &self.driver.ground;

@@ -291,6 +291,7 @@ impl Life {
 
     /// Without its session a standby is nobody's successor, whatever its lease says.
     fn session_gone(&mut self) -> Vec<Action> {
+        self.be_unlisted();
         if self.phase == Phase::Standby { self.register_anew() } else { vec![] }
     }
 
@@ -310,15 +311,19 @@ impl Life {
 
     /// Between two registrations this instance is not listed.
     pub(super) fn register_anew(&mut self) -> Vec<Action> {
+        self.be_unlisted();
+        self.register(false)
+    }
+
+    fn be_unlisted(&mut self) {
         self.unlisted = true;
         let hint = self.verdict.is_some_and(|(_, certainty)| certainty == Certainty::Hint);
         if hint && !self.hints_count() {
             self.verdict = None;
         }
-        self.register(false)
     }
 
-    /// A registration that follows the last one without a gap.
+    /// A registration that follows the last one without a gap, unless the driver finds one.
     pub(super) fn renew_registration(&mut self) -> Vec<Action> {
         self.register(true)
     }

@@ -172,7 +172,7 @@ pub enum Event {
     LeaseUntil(LeaseId, BootInstant),
     /// The lease is over.
     LeaseGone(LeaseId),
-    /// The mirror shows that the own session's key is gone.
+    /// The own session's key is gone, or was for a while: the mirror or registering shows it.
     SessionGone,
     /// Another etcd answers, or it was restored from a backup: nothing known of it holds.
     EtcdReplaced,
@@ -255,8 +255,9 @@ pub enum Event {
 pub enum Action {
     /// Grant a fresh lease, put the session, and revoke the old lease if there is one.
     Register {
-        /// Revoke last: there is a session all the time. Else first, so that nothing of the old
-        /// lease waits for etcd to take a write.
+        /// Revoke last: there is a session all the time, or else `SessionGone` comes before
+        /// `Registered`. If not so, revoke first: nothing of the old lease waits for etcd to take
+        /// a write.
         staying_listed: bool,
     },
     /// The STANDBY line.

@@ -108,6 +108,15 @@ fn a_hint_outlives_a_registration_that_leaves_no_gap() {
 }
 
 #[test]
+fn a_hint_is_void_if_the_registration_that_was_to_leave_no_gap_found_one() {
+    let mut told = Told::standby(settings());
+    told.now = 2600;
+    assert_eq!(told.step(Event::Hint(other())), [Action::Register { staying_listed: true }]);
+    assert_eq!(told.step(Event::SessionGone), []);
+    assert_eq!(told.step(Event::Registered(LeaseId(91), at(7600))), [Action::NoteStandby]);
+}
+
+#[test]
 fn who_is_never_listed_uses_hints_about_foreign_holders_only() {
     for kind in [Kind::Own, Kind::Foreign] {
         let mut told = Told::new(LifeSettings { listed: false, ..settings() });
