@@ -17,7 +17,10 @@ use milvus_coord_testbed::{
     proxy::{Flow, Proxy, Way},
 };
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::support::{LIMIT, Names, PATIENCE, connect, put, wait_until};
 
@@ -169,6 +172,7 @@ async fn compaction_every_10_ms_under_writes_is_survived() {
     }
     let way = Proxy::start(servers.endpoint(0).trim_start_matches("http://")).await;
     let etcd = connect([way.address()]);
+    let (compacted, mut compacted_to) = watch::channel(0);
     let compacting = async {
         let mut every = tokio::time::interval(Duration::from_millis(10));
         for n in 0_u64.. {
@@ -176,6 +180,7 @@ async fn compaction_every_10_ms_under_writes_is_survived() {
             let put = client.put(format!("by-dev/new/{}", n % 50), n.to_be_bytes(), None).await.unwrap();
             let revision = put.header().unwrap().revision();
             client.compact(revision, None).await.unwrap();
+            compacted.send_replace(revision);
         }
     };
     let following = async {
@@ -187,7 +192,8 @@ async fn compaction_every_10_ms_under_writes_is_survived() {
             way.refuse();
             wait_until(&mirror, |state| !state.in_sync).await;
             // Some more revisions go by.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let known = mirror.state().borrow().revision;
+            compacted_to.wait_for(|to| *to > known.0 + 10).await.unwrap();
             way.heal();
             wait_until(&mirror, |state| state.in_sync && state.snapshots > loaded).await;
         }

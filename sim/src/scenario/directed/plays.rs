@@ -76,6 +76,11 @@ pub(super) fn deposed_with_a_young_proof(director: &mut Director<'_>) -> Played 
 /// Both are asked once the standby has deposed the active one, which etcd can't tell of it.
 fn depose_the_deaf(director: &mut Director<'_>, active: Target, standby: Target) -> Played {
     director.begin(Fault::CutFromEtcd(active, None));
+    refuse_the_deaf(director, active, standby)
+}
+
+/// It is cut off from etcd already.
+fn refuse_the_deaf(director: &mut Director<'_>, active: Target, standby: Target) -> Played {
     director.begin(Fault::Reject(standby, active, true));
     let terms = director.terms();
     director.term_after(terms)?;
@@ -119,16 +124,9 @@ pub(super) fn told_while_excused(director: &mut Director<'_>) -> Played {
     director.begin(Fault::CutFromEtcd(active, None));
     director.lasting(EXCUSED)?;
     director.given(0, &Call::Timestamps(1))?;
-    let terms = director.terms();
     director.end(Fault::Reject(stranger, active, true));
     director.lasting(TOLD)?;
-    director.begin(Fault::Reject(stranger, active, true));
-    director.term_after(terms)?;
-    director.given(1, &Call::Timestamps(1))?;
-    director.call(0, Call::Timestamps(1))?;
-    director.end(Fault::CutFromEtcd(active, None));
-    director.end(Fault::Reject(stranger, active, true));
-    Ok(())
+    refuse_the_deaf(director, active, stranger)
 }
 
 /// The active one extends its window far, and dies before its successor has heard of it.
